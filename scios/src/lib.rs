@@ -1,0 +1,1 @@
+//! SciOS: a node's services. Messages, RPC, physical memory and membership; it knows nobody above it.
