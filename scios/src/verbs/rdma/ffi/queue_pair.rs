@@ -11,7 +11,7 @@ use super::bindings::{
     IBV_QPT_RC,
 };
 use super::protection::unsupported;
-use super::{CompletionQueue, Payload, ProtectionDomain, ReceiveQueue, VerbsError, Work};
+use super::{CompletionQueue, ProtectionDomain, ReceiveQueue, VerbsError, Work};
 
 /// How long a sender waits for an acknowledgement: 4.096 µs << 14 = 67 ms, and how often it asks again. Together half a
 /// second, which 5 % of lost packets don't exhaust; whether a peer is alive is decided elsewhere.

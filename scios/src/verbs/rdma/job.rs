@@ -1,0 +1,91 @@
+//! What waits to be posted to a queue pair, with everything it needs for that.
+
+use std::sync::Arc;
+
+use super::ffi::{Registration, Remote, Sge, WorkKind};
+use crate::verbs::OpId;
+
+#[derive(Debug)]
+pub(super) enum Job {
+    Message(Box<[u8]>),
+    Operation(Operation),
+}
+
+/// A one-sided operation, checked and with its local memory registered.
+#[derive(Debug)]
+pub(super) struct Operation {
+    pub(super) id: OpId,
+    pub(super) kind: OperationKind,
+    /// The local memory; empty for atomics, whose result goes to a slot.
+    pub(super) sges: Vec<Sge>,
+    /// Keeps the local memory registered until the operation has ended.
+    pub(super) registrations: Vec<Arc<Registration>>,
+    /// The message that follows a `Place`.
+    pub(super) head: Option<Box<[u8]>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum OperationKind {
+    Read { from: Remote },
+    Write { into: Remote },
+    WriteImm { into: Remote, imm: u32 },
+    CompareAndSwap { at: Remote, expected: u64, new: u64 },
+    FetchAdd { at: Remote, add: u64 },
+}
+
+/// What must be free before a job can be posted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Needs {
+    pub(super) works: u64,
+    /// 0 for none.
+    pub(super) slot_bytes: usize,
+}
+
+/// Atomics give back one word.
+pub(super) const ATOMIC_BYTES: usize = 8;
+
+impl OperationKind {
+    pub(super) fn is_atomic(self) -> bool {
+        matches!(self, Self::CompareAndSwap { .. } | Self::FetchAdd { .. })
+    }
+
+    pub(super) fn work(self) -> WorkKind<'static> {
+        match self {
+            Self::Read { from } => WorkKind::Read { from },
+            Self::Write { into } => WorkKind::Write { into },
+            Self::WriteImm { into, imm } => WorkKind::WriteImm { into, imm },
+            Self::CompareAndSwap { at, expected, new } => WorkKind::CompareAndSwap { at, expected, new },
+            Self::FetchAdd { at, add } => WorkKind::FetchAdd { at, add },
+        }
+    }
+}
+
+impl Operation {
+    pub(super) fn head_bytes(&self) -> usize {
+        self.head.as_ref().map_or(0, |head| head.len())
+    }
+
+    pub(super) fn needs(&self, inline_bytes: usize) -> Needs {
+        let slot_bytes = match &self.head {
+            Some(head) => message_slot_bytes(head.len(), inline_bytes),
+            None if self.kind.is_atomic() => ATOMIC_BYTES,
+            None => 0,
+        };
+        Needs { works: 1 + u64::from(self.head.is_some()), slot_bytes }
+    }
+}
+
+impl Job {
+    pub(super) fn needs(&self, inline_bytes: usize) -> Needs {
+        match self {
+            Self::Message(bytes) => {
+                Needs { works: 1, slot_bytes: message_slot_bytes(bytes.len(), inline_bytes) }
+            }
+            Self::Operation(operation) => operation.needs(inline_bytes),
+        }
+    }
+}
+
+pub(super) fn message_slot_bytes(bytes: usize, inline_bytes: usize) -> usize {
+    if bytes <= inline_bytes { 0 } else { bytes }
+}
