@@ -42,7 +42,7 @@ impl Shared {
         let work = Work { id: 0, signaled: true, kind, payload: Payload::Gather(&[]) };
         self.post(&peer, &mut link, &mut [work], Flying::Other);
         let bind = link.posted;
-        link.grants.insert(key, Grant { window, region, until, bind });
+        link.grants.insert(key, Grant { _window: window, region, until, bind });
         drop(link);
         if until < Nanos::monotonic() + std::time::Duration::from_millis(TICK_MS) {
             // The receiver may be going to sleep past the end.

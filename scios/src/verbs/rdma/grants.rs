@@ -16,7 +16,7 @@ pub(super) type GrantName = (u32, u32);
 /// What one peer may do, until `until`. Dropping it ends that at once.
 #[derive(Debug)]
 pub(super) struct Grant {
-    pub(super) window: Window,
+    pub(super) _window: Window,
     pub(super) region: RegionId,
     pub(super) until: Nanos,
     /// The work request that put it in place.

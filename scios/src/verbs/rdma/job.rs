@@ -41,6 +41,9 @@ pub(super) struct Needs {
     pub(super) slot_bytes: usize,
 }
 
+/// What a message counts against the queue's bound beside its bytes, so that empty ones are bounded too.
+pub(super) const MESSAGE_COST_BYTES: usize = 64;
+
 /// Atomics give back one word.
 pub(super) const ATOMIC_BYTES: usize = 8;
 

@@ -51,7 +51,7 @@ pub(super) struct Link {
     pub(super) posted: u64,
     pub(super) in_flight: VecDeque<InFlight>,
     pub(super) pending: VecDeque<Job>,
-    /// Bytes of messages that were taken over and have not arrived.
+    /// The cost of messages that were taken over and have not arrived.
     pub(super) queued_bytes: usize,
     pub(super) operations: usize,
     /// `Full` was said, so `Writable` is owed.
@@ -97,7 +97,7 @@ pub(super) struct InFlight {
 #[derive(Debug)]
 pub(super) enum Flying {
     Message {
-        bytes: usize,
+        cost: usize,
         slot: Option<Slot>,
     },
     Operation {
@@ -203,8 +203,8 @@ impl Link {
 
     fn retire_first(&mut self, result: Result<(), OpError>, done: &mut Done) {
         match self.in_flight.pop_front().map(|first| first.what) {
-            Some(Flying::Message { bytes, slot }) => {
-                self.queued_bytes = self.queued_bytes.saturating_sub(bytes);
+            Some(Flying::Message { cost, slot }) => {
+                self.queued_bytes = self.queued_bytes.saturating_sub(cost);
                 slot.into_iter().for_each(|slot| slot.release(&mut self.held));
             }
             Some(Flying::Operation { id, atomic, bytes, slot, registrations }) => {

@@ -27,6 +27,9 @@ mod sending;
 mod shared;
 mod slots;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::ffi::{Payload, VerbsError, Work, WorkKind};
 use super::inbox::Input;
-use super::job::{Job, Needs, Operation, message_slot_bytes};
+use super::job::{Job, MESSAGE_COST_BYTES, Needs, Operation, message_slot_bytes};
 use super::link::{Flying, InFlight, Link, Peer};
 use super::shared::Shared;
 use super::slots::Slot;
@@ -64,17 +64,18 @@ impl Shared {
     ) -> Result<(), Broken> {
         let mut inline = [0; RDMA_INLINE_BYTES_MAX];
         let bytes = head.len() + body.iter().map(RegionSlice::bytes).sum::<usize>();
+        let cost = bytes + MESSAGE_COST_BYTES;
         let Some(slot) = slot else {
             let payload = self.or_break(peer, fill_inline(&mut inline, head, body, bytes))?;
             // Nothing is held until an inline message completes, so few of them need to.
             let signaled = link.unsignaled + 1 >= RDMA_SIGNAL_EVERY;
             let work = Work { id: 0, signaled, kind: WorkKind::Send, payload: Payload::Inline(payload) };
-            self.post(peer, link, &mut [work], Flying::Message { bytes, slot: None });
+            self.post(peer, link, &mut [work], Flying::Message { cost, slot: None });
             return Ok(());
         };
         let sges = [self.or_break(peer, fill_slot(&slot, head, body, bytes))?];
         let work = Work { id: 0, signaled: true, kind: WorkKind::Send, payload: Payload::Gather(&sges) };
-        self.post(peer, link, &mut [work], Flying::Message { bytes, slot: Some(slot) });
+        self.post(peer, link, &mut [work], Flying::Message { cost, slot: Some(slot) });
         Ok(())
     }
 

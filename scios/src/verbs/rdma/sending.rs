@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::ffi::Remote;
-use super::job::{Job, Operation, OperationKind};
+use super::job::{Job, MESSAGE_COST_BYTES, Operation, OperationKind};
 use super::link::{Link, Peer};
 use super::posting::{copy_out, inline_bytes, message_needs};
 use super::shared::Shared;
@@ -17,13 +17,13 @@ use crate::verbs::{self, OpId, RemoteSlice, SendError};
 impl Shared {
     pub(super) fn send(&self, peer: NodeId, head: &[u8], body: &[RegionSlice]) -> Result<(), SendError> {
         let bytes = head.len() + total(body);
-        if bytes > MESSAGE_BYTES_MAX {
+        if bytes > MESSAGE_BYTES_MAX || body.len() > GATHER_SLICES_MAX {
             return Err(SendError::TooLong { bytes, max: MESSAGE_BYTES_MAX });
         }
         let peer = self.peer(peer).ok_or(SendError::NotConnected(peer))?;
         let mut link = peer.link.lock();
-        admit(&peer, &mut link, bytes, 0)?;
-        link.queued_bytes += bytes;
+        admit(&peer, &mut link, bytes + MESSAGE_COST_BYTES, 0)?;
+        link.queued_bytes += bytes + MESSAGE_COST_BYTES;
         if link.pending.is_empty() {
             let needs = message_needs(&link, bytes);
             if let Some(slot) = self.reserve(&peer, &mut link, needs) {
@@ -151,16 +151,16 @@ fn transfer(remote: &RemoteSlice, local: &[RegionSlice]) -> Result<Remote, SendE
     if local.len() > GATHER_SLICES_MAX {
         return Err(SendError::TooLong { bytes: local.len(), max: GATHER_SLICES_MAX });
     }
-    remote_of(remote)
+    Ok(remote_of(remote))
 }
 
 fn word(at: &RemoteSlice) -> Result<Remote, SendError> {
-    let remote = remote_of(at)?;
+    let remote = remote_of(at);
     if at.bytes == 8 && remote.address.is_multiple_of(8) { Ok(remote) } else { Err(SendError::Shape) }
 }
 
-/// Keys of this fabric have 32 bits; others were never made by it, and no device would know them.
-fn remote_of(slice: &RemoteSlice) -> Result<Remote, SendError> {
-    let key = u32::try_from(slice.key.key).map_err(|_| SendError::Shape)?;
-    Ok(Remote { address: slice.key.base.wrapping_add(slice.offset), key })
+fn remote_of(slice: &RemoteSlice) -> Remote {
+    // A key of more than 32 bits was never given by this fabric; neither is 0, so the peer's device denies it.
+    let key = u32::try_from(slice.key.key).unwrap_or(0);
+    Remote { address: slice.key.base.wrapping_add(slice.offset), key }
 }
