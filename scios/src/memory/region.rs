@@ -25,6 +25,32 @@ pub enum MemoryError {
     Range { offset: u64, bytes: u64, region_bytes: u64 },
     #[error("an atomic needs 8 bytes at an address that 8 divides; {offset}+{bytes} are not")]
     Atomic { offset: u64, bytes: u64 },
+    #[error(
+        "{needed} more bytes are needed, but of memory={budget} only {free} are free and no more can be evicted; \
+         start the node with a larger memory=SIZE, add a node, or delete files"
+    )]
+    Full { needed: u64, free: u64, budget: u64 },
+    #[error("no {frames} adjacent frames are free; take them one by one")]
+    Fragmented { frames: usize },
+    #[error("{frames} adjacent frames were asked for; 1 to {max} can be had at once")]
+    Run { frames: usize, max: usize },
+    #[error("page {page} is outside a segment of {pages} pages")]
+    Page { page: u64, pages: u64 },
+    #[error("a segment of {bytes} bytes is impossible; 1 to {max} can be had")]
+    Segment { bytes: u64, max: u64 },
+    #[error("all staging buffers of {bytes} bytes and more are in use; go on when a transfer has ended")]
+    StagingBusy { bytes: usize },
+    #[error("no staging buffer has {bytes} bytes; the longest have {max}")]
+    StagingLength { bytes: usize, max: usize },
+    #[error(
+        "memory={asked} is more than {limit} bytes, which is {source_name}; \
+         lower memory=SIZE, or write a share of the machine as in memory=50%"
+    )]
+    LargerThanMachine { asked: u64, limit: u64, source_name: &'static str },
+    #[error("memory={asked} is too little: a node needs at least {min} bytes")]
+    TooSmall { asked: u64, min: u64 },
+    #[error("cannot read how much memory the machine has from {path}: {what}")]
+    Machine { path: &'static str, what: String },
 }
 
 /// Unique within the process; what registration caches are keyed by.
