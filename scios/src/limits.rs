@@ -71,3 +71,18 @@ pub const EVICTIONS_MAX: usize = 4;
 /// root may lock.
 pub const STAGING_CLASSES: [(usize, usize); 3] =
     [(PAGE_BYTES, 256), (16 * PAGE_BYTES, 16), (PLACED_BYTES_MAX, 2)];
+
+/// The longest that a receiver may be told to poll before it blocks: above it, it is a core that is given away.
+pub const SPIN_US_MAX: u64 = 1_000_000;
+
+/// Below it, a node that is only busy would be declared dead.
+pub const FAILURE_TIMEOUT_MS_MIN: u64 = 100;
+
+/// Above it, programs wait so long for a dead node that they look hung.
+pub const FAILURE_TIMEOUT_MS_MAX: u64 = 600_000;
+
+/// Members that a node tries to join through.
+pub const JOIN_ADDRESSES_MAX: usize = 64;
+
+/// The longest configuration file.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;

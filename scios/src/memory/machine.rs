@@ -53,8 +53,8 @@ impl MachineMemory {
             return Ok(());
         }
         let source_name = match self.cgroup_bytes {
-            Some(_) => "what the control group of this process allows",
-            None => "all that this machine has",
+            Some(_) => "the control group of this process allows",
+            None => "this machine has",
         };
         Err(MemoryError::LargerThanMachine { asked, limit, source_name })
     }

@@ -42,12 +42,9 @@ pub enum MemoryError {
     StagingBusy { bytes: usize },
     #[error("no staging buffer has {bytes} bytes; the longest have {max}")]
     StagingLength { bytes: usize, max: usize },
-    #[error(
-        "memory={asked} is more than {limit} bytes, which is {source_name}; \
-         lower memory=SIZE, or write a share of the machine as in memory=50%"
-    )]
+    #[error("{asked} bytes are more than the {limit} bytes ({:.1} GiB) that {source_name}; ask for less, as in 50%", *limit as f64 / (1u64 << 30) as f64)]
     LargerThanMachine { asked: u64, limit: u64, source_name: &'static str },
-    #[error("memory={asked} is too little: a node needs at least {min} bytes")]
+    #[error("{asked} bytes are too little; a node needs at least {min}")]
     TooSmall { asked: u64, min: u64 },
     #[error("cannot read how much memory the machine has from {path}: {what}")]
     Machine { path: &'static str, what: String },
