@@ -1,4 +1,5 @@
-//! A cluster's memory that people mount: segments, coherence, the daemon and its command.
+//! SciFS: a cluster's memory that people mount. The daemon and its command.
 
+pub mod control;
 pub mod exit;
 pub mod options;
