@@ -56,4 +56,5 @@ echo booted >&3
 read -r length <&3
 head -c "$length" <&3 >/root/run/scifs/stage2.sh || die "cannot read the script"
 
-exec switch_root /root /run/scifs/busybox sh /run/scifs/stage2.sh
+# The host's shell: busybox would use its own ip instead of the real one.
+exec switch_root /root /bin/sh /run/scifs/stage2.sh

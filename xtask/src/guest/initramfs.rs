@@ -15,7 +15,7 @@ const BUSYBOX: &str = "/bin/busybox";
 const INIT: &str = include_str!("init.sh");
 
 /// Loaded by init in this order, with what they depend on.
-const LOADED: [&str; 11] = [
+const LOADED: [&str; 7] = [
     "virtio_pci",
     "virtio_console",
     "virtio_net",
@@ -23,15 +23,11 @@ const LOADED: [&str; 11] = [
     "9p",
     "overlay",
     "fuse",
-    // rdma_rxe fails to create a device without it, and does not ask for it.
-    "crc32_generic",
-    "ib_uverbs",
-    "rdma_ucm",
-    "rdma_rxe",
 ];
 
-/// There for whoever asks for them in the guest.
-const AVAILABLE: [&str; 4] = ["dummy", "veth", "sch_netem", "nbd"];
+/// There for whoever asks for them in the guest. The first is what rdma_rxe makes the kernel look for.
+const AVAILABLE: [&str; 8] =
+    ["crc32_generic", "ib_uverbs", "rdma_ucm", "rdma_rxe", "dummy", "veth", "sch_netem", "nbd"];
 
 /// Programs of busybox that init.sh calls by name.
 const APPLETS: [&str; 14] = [

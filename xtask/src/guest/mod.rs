@@ -31,6 +31,8 @@ pub(crate) enum Wire {
     Lo,
     /// Two devices, rxe0 and rxe1, at the ends of a virtual cable that `tc netem` can disturb
     Veth,
+    /// No device, and none of the modules loaded
+    None,
 }
 
 #[derive(Debug, Args)]
