@@ -6,6 +6,8 @@ export PATH=/bin
 
 die() {
     echo "scifs-guest: $*" >/dev/console
+    # The serial line is slower than the end of the machine.
+    sleep 1
     poweroff -f
 }
 
@@ -20,8 +22,7 @@ done </modules.load
 case " $(cat /proc/cmdline) " in
 *" scifs_probe "*)
     # Only asked whether this machine boots at all.
-    echo "scifs-guest: probe passed" >/dev/console
-    poweroff -f
+    die "probe passed"
     ;;
 esac
 

@@ -12,7 +12,7 @@ use crate::paths;
 const STAGE2: &str = include_str!("stage2.sh");
 
 /// Variables that the command sees as the host has them, by the start of their name ...
-const PASSED_PREFIXES: [&str; 4] = ["RUST_", "CARGO_", "SCIFS_", "LC_"];
+const PASSED_PREFIXES: [&str; 3] = ["RUST_", "SCIFS_", "LC_"];
 /// ... or by their whole name.
 const PASSED_NAMES: [&str; 6] = ["PATH", "HOME", "LANG", "TERM", "LD_LIBRARY_PATH", "NO_COLOR"];
 
