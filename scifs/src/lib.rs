@@ -1,1 +1,3 @@
+//! SciFS: a cluster's memory that people mount. The daemon and its command.
 
+pub mod control;
