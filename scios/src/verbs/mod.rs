@@ -22,6 +22,7 @@
 
 pub mod liveness;
 pub mod rdma;
+pub mod sim;
 pub mod tcp;
 
 use std::fmt;
