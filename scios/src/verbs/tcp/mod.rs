@@ -163,9 +163,10 @@ impl Fabric for TcpFabric {
     }
 
     fn send(&self, peer: NodeId, head: &[u8], body: &[RegionSlice]) -> Result<(), SendError> {
+        let link = self.link(peer)?;
         let bytes = head.len().saturating_add(gathered(body)?);
         let header = Header::Message { bytes: within(bytes, MESSAGE_BYTES_MAX)? };
-        self.link(peer)?.send(&header, Parts { head, body })
+        link.send(&header, Parts { head, body })
     }
 
     fn post(&self, peer: NodeId, op: OpId, operation: Operation<'_>) -> Result<(), SendError> {
@@ -252,16 +253,14 @@ fn word(at: &RemoteSlice) -> Result<Target, SendError> {
 
 fn gathered(slices: &[RegionSlice]) -> Result<usize, SendError> {
     if slices.len() > GATHER_SLICES_MAX {
-        return Err(SendError::TooLong { bytes: body_bytes(slices), max: GATHER_SLICES_MAX });
+        return Err(SendError::Shape);
     }
     Ok(body_bytes(slices))
 }
 
 fn placed(local_bytes: usize, remote: &RemoteSlice) -> Result<u32, SendError> {
-    if local_bytes != remote.bytes {
-        return Err(SendError::Shape);
-    }
-    within(local_bytes, PLACED_BYTES_MAX)
+    let bytes = within(local_bytes, PLACED_BYTES_MAX)?;
+    if local_bytes == remote.bytes { Ok(bytes) } else { Err(SendError::Shape) }
 }
 
 fn within(bytes: usize, max: usize) -> Result<u32, SendError> {
