@@ -14,6 +14,9 @@ use crate::limits::{
     RDMA_RECEIVE_BUFFERS_FEW,
 };
 
+/// One peer may fill so much of the receive queue.
+const SHARE: u32 = 4;
+
 #[derive(Debug)]
 pub(super) struct Adapter {
     pub(super) receives: Arc<ReceiveQueue>,
@@ -23,6 +26,8 @@ pub(super) struct Adapter {
     pub(super) gid: Gid,
     /// Work requests that all connections together may have under way, so that their completions fit.
     pub(super) works_max: u64,
+    /// Messages that one peer may send before it is told that some were handled.
+    pub(super) window: u8,
     pub(super) reads_asked: u8,
     pub(super) reads_answered: u8,
     /// See [`DeviceLimits::window_range_checked`].
@@ -53,6 +58,7 @@ impl Adapter {
         let receives = ReceiveQueue::new(&domain, receives_max, MESSAGE_BYTES_MAX)
             .or_else(|_| ReceiveQueue::new(&domain, RDMA_RECEIVE_BUFFERS_FEW, MESSAGE_BYTES_MAX))?;
         Ok(Self {
+            window: u8::try_from(receives.count() / SHARE).unwrap_or(u8::MAX).max(1),
             receives,
             completions,
             domain,

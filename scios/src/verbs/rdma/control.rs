@@ -6,7 +6,7 @@
 //! 5      nothing more, except for an endpoint (little-endian):
 //! 5   1  path MTU, as `enum ibv_mtu`
 //! 6   1  reads and atomics that this end answers at once
-//! 7   1  0
+//! 7   1  messages that this end takes, at least 1, before it has told that it has handled one
 //! 8   4  queue pair number (24 bits)
 //! 12  4  first packet number (24 bits)
 //! 16  2  LID, 0 on Ethernet
@@ -37,6 +37,7 @@ pub(super) enum ControlMessage {
 pub(super) struct Endpoint {
     pub(super) mtu: u8,
     pub(super) reads_answered: u8,
+    pub(super) window: u8,
     pub(super) queue_pair: u32,
     pub(super) packet: u32,
     pub(super) lid: u16,
@@ -56,7 +57,7 @@ impl ControlMessage {
         let mut bytes = MAGIC.to_vec();
         match self {
             Self::Endpoint(end) => {
-                bytes.extend([ENDPOINT, end.mtu, end.reads_answered, 0]);
+                bytes.extend([ENDPOINT, end.mtu, end.reads_answered, end.window]);
                 bytes.extend(end.queue_pair.to_le_bytes());
                 bytes.extend(end.packet.to_le_bytes());
                 bytes.extend(end.lid.to_le_bytes());
@@ -84,19 +85,23 @@ impl ControlMessage {
 
 impl Endpoint {
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let (&[mtu, reads_answered, 0], bytes) = bytes.split_first_chunk()? else { return None };
+        let (&[mtu, reads_answered, window], bytes) = bytes.split_first_chunk()?;
         let (queue_pair, bytes) = bytes.split_first_chunk()?;
         let (packet, bytes) = bytes.split_first_chunk()?;
         let (lid, bytes) = bytes.split_first_chunk()?;
         let end = Self {
             mtu,
             reads_answered,
+            window,
             queue_pair: u32::from_le_bytes(*queue_pair),
             packet: u32::from_le_bytes(*packet),
             lid: u16::from_le_bytes(*lid),
             gid: bytes.try_into().ok()?,
         };
-        let sound = (1..=5).contains(&mtu) && end.queue_pair <= NUMBER_MASK && end.packet <= NUMBER_MASK;
+        let sound = (1..=5).contains(&mtu)
+            && window > 0
+            && end.queue_pair <= NUMBER_MASK
+            && end.packet <= NUMBER_MASK;
         sound.then_some(end)
     }
 }
@@ -108,6 +113,7 @@ mod tests {
     const END: Endpoint = Endpoint {
         mtu: 5,
         reads_answered: 16,
+        window: 64,
         queue_pair: 0x123456,
         packet: 0xabcdef,
         lid: 0x0102,
@@ -117,7 +123,7 @@ mod tests {
     #[test]
     fn the_layout_is_the_documented_one() {
         let golden: &[u8] = &[
-            b'S', b'F', b'R', b'V', 1, 5, 16, 0, 0x56, 0x34, 0x12, 0, 0xef, 0xcd, 0xab, 0, 2, 1, 0, 0, 0, 0,
+            b'S', b'F', b'R', b'V', 1, 5, 16, 64, 0x56, 0x34, 0x12, 0, 0xef, 0xcd, 0xab, 0, 2, 1, 0, 0, 0, 0,
             0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 5, 0, 1,
         ];
         assert_eq!(ControlMessage::Endpoint(END).encode(), golden);
@@ -141,7 +147,7 @@ mod tests {
         assert!(ControlMessage::decode(&[whole.as_slice(), b"x"].concat()).is_err());
         assert_eq!(ControlMessage::decode(b"GET / HTTP/1.1"), Err(ControlError::OtherFabric));
         assert!(ControlMessage::decode(b"SFRV\x09").is_err());
-        for (at, value) in [(5, 0), (5, 6), (7, 1), (11, 1), (15, 1)] {
+        for (at, value) in [(5, 0), (5, 6), (7, 0), (11, 1), (15, 1)] {
             let mut bad = whole.clone();
             bad[at] = value;
             assert!(ControlMessage::decode(&bad).is_err(), "byte {at} = {value}");

@@ -37,6 +37,8 @@ pub(super) enum OperationKind {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Needs {
     pub(super) works: u64,
+    /// It takes a receive buffer of the peer.
+    pub(super) message: bool,
     /// 0 for none.
     pub(super) slot_bytes: usize,
 }
@@ -70,25 +72,26 @@ impl Operation {
 
     pub(super) fn needs(&self, inline_bytes: usize) -> Needs {
         let slot_bytes = match &self.head {
-            Some(head) => message_slot_bytes(head.len(), inline_bytes),
+            Some(head) => message_needs(head.len(), inline_bytes).slot_bytes,
             None if self.kind.is_atomic() => ATOMIC_BYTES,
             None => 0,
         };
-        Needs { works: 1 + u64::from(self.head.is_some()), slot_bytes }
+        let message = self.head.is_some() || matches!(self.kind, OperationKind::WriteImm { .. });
+        Needs { works: 1 + u64::from(self.head.is_some()), message, slot_bytes }
     }
 }
 
 impl Job {
     pub(super) fn needs(&self, inline_bytes: usize) -> Needs {
         match self {
-            Self::Message(bytes) => {
-                Needs { works: 1, slot_bytes: message_slot_bytes(bytes.len(), inline_bytes) }
-            }
+            Self::Message(bytes) => message_needs(bytes.len(), inline_bytes),
             Self::Operation(operation) => operation.needs(inline_bytes),
         }
     }
 }
 
-pub(super) fn message_slot_bytes(bytes: usize, inline_bytes: usize) -> usize {
-    if bytes <= inline_bytes { 0 } else { bytes }
+/// Short messages are copied into the work request itself.
+pub(super) fn message_needs(bytes: usize, inline_bytes: usize) -> Needs {
+    let slot_bytes = if bytes <= inline_bytes { 0 } else { bytes };
+    Needs { works: 1, message: true, slot_bytes }
 }

@@ -86,13 +86,16 @@ impl Receiver {
         let endpoint = Endpoint {
             mtu: adapter.port.mtu,
             reads_answered: adapter.reads_answered,
+            window: adapter.window,
             queue_pair: queue_pair.number(),
             packet,
             lid: adapter.port.lid,
             gid: adapter.gid.raw,
         };
         let deadline = Nanos::monotonic() + Duration::from_millis(HANDSHAKE_TIMEOUT_MS);
-        let peer = self.shared.add(|number| Peer::new(id, address, number, queue_pair, packet, deadline));
+        let window = adapter.window;
+        let peer =
+            self.shared.add(|number| Peer::new(id, address, number, queue_pair, packet, window, deadline));
         self.unsettled.insert(peer.number);
         self.tell(&peer, ControlMessage::Endpoint(endpoint));
         Ok(())
@@ -105,7 +108,7 @@ impl Receiver {
                 Err(error) => self.end(peer, DownReason::Lost(error.to_string()), How::Now),
             },
             Ok(ControlMessage::Ready) => {
-                if !self.begin_if_ready(peer) {
+                if !self.begin_if_ready(peer) && !peer.link.lock().closing {
                     self.end(peer, DownReason::Protocol("ready without an endpoint".into()), How::Now);
                 }
             }
@@ -143,6 +146,7 @@ impl Receiver {
             reads_answered: adapter.reads_answered,
         })?;
         *ready = true;
+        link.credit.open(theirs.window);
         Ok(())
     }
 
@@ -151,6 +155,7 @@ impl Receiver {
     pub(super) fn begin_if_ready(&mut self, peer: &Peer) -> bool {
         let mut link = peer.link.lock();
         match &link.phase {
+            _ if link.closing => return false,
             Phase::Up => return true,
             Phase::Ending(ending) => return ending.was_up,
             Phase::Connecting { ready: false, .. } => return false,
@@ -187,7 +192,7 @@ impl Receiver {
             }
             Phase::Connecting { .. } | Phase::Up => {
                 let ending = Ending {
-                    was_up: link.is_up(),
+                    was_up: matches!(link.phase, Phase::Up),
                     reason,
                     guessed: how == How::Wait,
                     control_closed: close,
@@ -218,7 +223,8 @@ impl Receiver {
         }
         self.shared.end_all_grants(peer, link);
         // Comes back last. An unsignaled message before it comes back too, as everything does that fails.
-        let last = Work { id: 0, signaled: true, kind: WorkKind::Send, payload: Payload::Inline(&[]) };
+        let last =
+            Work { id: 0, signaled: true, kind: WorkKind::Send { imm: 0 }, payload: Payload::Inline(&[]) };
         self.shared.post(peer, link, &mut [last], Flying::Other);
     }
 
@@ -268,7 +274,7 @@ impl Receiver {
         self.shared.works.fetch_sub(peer.note_completed(link.posted), Ordering::AcqRel);
         let (was_up, reason) = match &link.phase {
             Phase::Ending(ending) => (ending.was_up, ending.reason.clone()),
-            Phase::Connecting { .. } | Phase::Up => (link.is_up(), DownReason::Closed),
+            Phase::Connecting { .. } | Phase::Up => (matches!(link.phase, Phase::Up), DownReason::Closed),
         };
         drop(link);
         self.shared.remove(peer);

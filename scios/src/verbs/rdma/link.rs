@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::credit::Credit;
 use super::ffi::{QueuePair, Registration};
 use super::grants::Grant;
 use super::job::Job;
@@ -45,6 +46,8 @@ pub(super) struct Link {
     pub(super) phase: Phase,
     /// Gone when the connection has ended.
     pub(super) queue_pair: Option<QueuePair>,
+    /// `disconnect` was called: nothing is taken over or delivered any more.
+    pub(super) closing: bool,
     /// The first packet number this end uses.
     pub(super) packet: u32,
     /// The last work request that was posted.
@@ -59,6 +62,7 @@ pub(super) struct Link {
     /// Work requests since the last one that asked for a completion.
     pub(super) unsignaled: u32,
     pub(super) held: Held,
+    pub(super) credit: Credit,
     pub(super) grants: HashMap<u32, Grant>,
 }
 
@@ -121,6 +125,7 @@ impl Peer {
         number: u32,
         queue_pair: QueuePair,
         packet: u32,
+        window: u8,
         deadline: Nanos,
     ) -> Self {
         Self {
@@ -133,6 +138,7 @@ impl Peer {
             link: Mutex::new(Link {
                 phase: Phase::Connecting { ready: false, deadline },
                 queue_pair: Some(queue_pair),
+                closing: false,
                 packet,
                 posted: 0,
                 in_flight: VecDeque::new(),
@@ -142,6 +148,7 @@ impl Peer {
                 full: false,
                 unsignaled: 0,
                 held: Held::default(),
+                credit: Credit::new(window),
                 grants: HashMap::new(),
             }),
         }
@@ -181,8 +188,9 @@ impl Link {
         u64::from(RDMA_QUEUE_WORKS).saturating_sub(self.posted.saturating_sub(completed))
     }
 
+    /// Whether it takes over work.
     pub(super) fn is_up(&self) -> bool {
-        matches!(self.phase, Phase::Up)
+        matches!(self.phase, Phase::Up) && !self.closing
     }
 
     /// Takes note that the work request `sequence` has ended, and all before it in good order.

@@ -5,7 +5,7 @@
 //! - `control`, `inbox`, `lifecycle`: connections are made and watched over a TCP fabric, which authenticates (and with a
 //!   secret encrypts) what the two ends tell each other, and whose liveness decides when a peer is gone: a queue pair with
 //!   a dead peer may show nothing for longer than ten seconds.
-//! - `sending`, `posting`, `job`, `link`: messages and operations on their way to a queue pair.
+//! - `sending`, `posting`, `job`, `link`, `credit`: messages and operations on their way to a queue pair.
 //! - `granting`, `grants`: a peer reaches memory through a memory window bound to its queue pair, and through nothing else.
 //! - `receiver`: the thread that takes completions and calls the handler.
 //!
@@ -14,6 +14,7 @@
 mod adapter;
 mod cache;
 mod control;
+mod credit;
 mod ffi;
 mod granting;
 mod grants;
@@ -128,7 +129,10 @@ impl Fabric for RdmaFabric {
     }
 
     fn disconnect(&self, peer: NodeId) {
-        self.shared.inbox.push(Input::Disconnect { peer });
+        if let Some(connection) = self.shared.peer(peer) {
+            connection.link.lock().closing = true;
+            self.shared.inbox.push(Input::Disconnect { peer });
+        }
     }
 
     fn register(&self, region: &Arc<Region>) -> Result<(), FabricError> {

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
+use super::credit::NO_MESSAGE;
 use super::ffi::{Payload, VerbsError, Work, WorkKind};
 use super::inbox::Input;
-use super::job::{Job, MESSAGE_COST_BYTES, Needs, Operation, message_slot_bytes};
+use super::job::{Job, MESSAGE_COST_BYTES, Needs, Operation, OperationKind};
 use super::link::{Flying, InFlight, Link, Peer};
 use super::shared::Shared;
 use super::slots::Slot;
@@ -18,7 +19,7 @@ pub(super) struct Broken;
 impl Shared {
     /// What a job needs, if it is free. `None` for a slot means that none is needed.
     pub(super) fn reserve(&self, peer: &Peer, link: &mut Link, needs: Needs) -> Option<Option<Slot>> {
-        if peer.has_failed() {
+        if peer.has_failed() || needs.message && !link.credit.may_send() {
             return None;
         }
         if link.works_free(peer.completed()) < needs.works + RDMA_QUEUE_WORKS_FOR_GRANTS {
@@ -67,14 +68,13 @@ impl Shared {
         let cost = bytes + MESSAGE_COST_BYTES;
         let Some(slot) = slot else {
             let payload = self.or_break(peer, fill_inline(&mut inline, head, body, bytes))?;
-            // Nothing is held until an inline message completes, so few of them need to.
-            let signaled = link.unsignaled + 1 >= RDMA_SIGNAL_EVERY;
-            let work = Work { id: 0, signaled, kind: WorkKind::Send, payload: Payload::Inline(payload) };
+            let signaled = signals(link);
+            let work = Work { id: 0, signaled, kind: send(link), payload: Payload::Inline(payload) };
             self.post(peer, link, &mut [work], Flying::Message { cost, slot: None });
             return Ok(());
         };
         let sges = [self.or_break(peer, fill_slot(&slot, head, body, bytes))?];
-        let work = Work { id: 0, signaled: true, kind: WorkKind::Send, payload: Payload::Gather(&sges) };
+        let work = Work { id: 0, signaled: true, kind: send(link), payload: Payload::Gather(&sges) };
         self.post(peer, link, &mut [work], Flying::Message { cost, slot: Some(slot) });
         Ok(())
     }
@@ -106,6 +106,9 @@ impl Shared {
         let moves =
             Work { id: 0, signaled: head.is_none(), kind: kind.work(), payload: Payload::Gather(&sges) };
         if head.is_none() {
+            if matches!(kind, OperationKind::WriteImm { .. }) {
+                link.credit.note_sent();
+            }
             self.post(peer, link, &mut [moves], flying);
             return Ok(());
         }
@@ -113,9 +116,20 @@ impl Shared {
             Some(sge) => Payload::Gather(std::slice::from_ref(sge)),
             None => Payload::Inline(head_inline),
         };
-        let tells = Work { id: 0, signaled: true, kind: WorkKind::Send, payload };
+        let tells = Work { id: 0, signaled: true, kind: send(link), payload };
         self.post(peer, link, &mut [moves, tells], flying);
         Ok(())
+    }
+
+    /// Tells the peer how much has been handled, if it must know and there is room.
+    pub(super) fn pay_credit(&self, peer: &Peer, link: &mut Link) {
+        let needs = Needs { works: 1, message: false, slot_bytes: 0 };
+        if link.is_up() && link.credit.owes() && self.reserve(peer, link, needs).is_some() {
+            let kind = WorkKind::Send { imm: NO_MESSAGE | link.credit.tell() };
+            let signaled = signals(link);
+            let work = Work { id: 0, signaled, kind, payload: Payload::Inline(&[]) };
+            self.post(peer, link, &mut [work], Flying::Other);
+        }
     }
 
     /// Numbers the work requests and gives them to the device. They are under way then, even if it refuses them: they
@@ -144,13 +158,20 @@ impl Shared {
     }
 }
 
+/// Nothing is held until an inline message completes, so few of them need to say so.
+fn signals(link: &Link) -> bool {
+    link.unsignaled + 1 >= RDMA_SIGNAL_EVERY
+}
+
+/// A message; it carries how much of the peer's has been handled.
+fn send(link: &mut Link) -> WorkKind<'static> {
+    link.credit.note_sent();
+    WorkKind::Send { imm: link.credit.tell() }
+}
+
 /// What this connection's queue pair takes inline.
 pub(super) fn inline_bytes(link: &Link) -> usize {
     link.queue_pair.as_ref().map_or(0, |queue_pair| queue_pair.inline_bytes().min(RDMA_INLINE_BYTES_MAX))
-}
-
-pub(super) fn message_needs(link: &Link, bytes: usize) -> Needs {
-    Needs { works: 1, slot_bytes: message_slot_bytes(bytes, inline_bytes(link)) }
 }
 
 fn misfit() -> VerbsError {

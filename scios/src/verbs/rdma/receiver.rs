@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::ffi::{Completion, CompletionKind, Outcome, VerbsError};
+use super::credit::NO_MESSAGE;
+use super::ffi::{Completion, CompletionKind, Outcome, ReceiveBuffer, VerbsError};
 use super::lifecycle::How;
 use super::link::{Done, Peer, parse_work_id};
 use super::shared::Shared;
@@ -120,6 +121,7 @@ impl Receiver {
             let mut link = peer.link.lock();
             link.retire(sequence, result, &mut done);
             self.shared.post_pending(peer, &mut link);
+            self.shared.pay_credit(peer, &mut link);
             link.take_writable()
         };
         self.deliver_done(peer, done);
@@ -166,19 +168,8 @@ impl Receiver {
         let Some(peer) = self.shared.peer_by_queue_pair(completion.queue_pair) else { return };
         match completion.outcome {
             Outcome::Done(kind) => {
-                if !self.begin_if_ready(&peer) {
-                    return;
-                }
-                match kind {
-                    CompletionKind::Received { bytes } => {
-                        let bytes = buffer.bytes(bytes);
-                        self.deliver(Event::Message { peer: peer.id, bytes });
-                    }
-                    CompletionKind::Written { bytes, imm } => {
-                        drop(buffer);
-                        self.deliver(Event::Written { peer: peer.id, imm, bytes });
-                    }
-                    CompletionKind::Sent => tracing::error!(?completion, "sent from a receive buffer"),
+                if self.begin_if_ready(&peer) {
+                    self.deliver_received(&peer, buffer, kind);
                 }
             }
             // The other end of the queue pair says why.
@@ -193,6 +184,37 @@ impl Receiver {
                 self.end(&peer, DownReason::Lost(what), How::Wait);
             }
         }
+    }
+
+    fn deliver_received(&mut self, peer: &Arc<Peer>, buffer: ReceiveBuffer, kind: CompletionKind) {
+        let id = peer.id;
+        match kind {
+            CompletionKind::Received { imm, .. } if !self.hear(peer, imm) => {
+                let what = "it claims to have handled what was not sent".into();
+                return self.end(peer, DownReason::Protocol(what), How::Now);
+            }
+            CompletionKind::Received { imm, .. } if imm & NO_MESSAGE != 0 => return,
+            CompletionKind::Received { bytes, .. } => {
+                self.deliver(Event::Message { peer: id, bytes: buffer.bytes(bytes) });
+            }
+            CompletionKind::Written { bytes, imm } => self.deliver(Event::Written { peer: id, imm, bytes }),
+            CompletionKind::Sent => return tracing::error!(peer = %id, "sent from a receive buffer"),
+        }
+        // The buffer first: whoever is told that it is free may fill it.
+        drop(buffer);
+        let mut link = peer.link.lock();
+        link.credit.note_handled();
+        self.shared.pay_credit(peer, &mut link);
+    }
+
+    /// Takes note of how much the peer has handled, and posts what waited for that. False if it can't be true.
+    fn hear(&self, peer: &Peer, immediate: u32) -> bool {
+        let mut link = peer.link.lock();
+        let sound = link.credit.hear(immediate);
+        if !link.pending.is_empty() {
+            self.shared.post_pending(peer, &mut link);
+        }
+        sound
     }
 
     /// Sleeps until there is something to do; not at all if it came while the queue was being armed.

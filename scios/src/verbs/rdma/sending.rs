@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::ffi::Remote;
-use super::job::{Job, MESSAGE_COST_BYTES, Operation, OperationKind};
+use super::job::{Job, MESSAGE_COST_BYTES, Operation, OperationKind, message_needs};
 use super::link::{Link, Peer};
-use super::posting::{copy_out, inline_bytes, message_needs};
+use super::posting::{copy_out, inline_bytes};
 use super::shared::Shared;
 use crate::NodeId;
 use crate::limits::{
@@ -25,7 +25,7 @@ impl Shared {
         admit(&peer, &mut link, bytes + MESSAGE_COST_BYTES, 0)?;
         link.queued_bytes += bytes + MESSAGE_COST_BYTES;
         if link.pending.is_empty() {
-            let needs = message_needs(&link, bytes);
+            let needs = message_needs(bytes, inline_bytes(&link));
             if let Some(slot) = self.reserve(&peer, &mut link, needs) {
                 let posted = self.post_message(&peer, &mut link, head, body, slot);
                 return posted.map_err(|_| SendError::NotConnected(peer.id));

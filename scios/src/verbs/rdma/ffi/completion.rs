@@ -86,6 +86,7 @@ pub(in crate::verbs::rdma) enum CompletionKind {
     Sent,
     Received {
         bytes: usize,
+        imm: u32,
     },
     /// A peer's write with an immediate number.
     Written {
@@ -182,15 +183,17 @@ impl Drop for CompletionQueue {
 impl Completion {
     fn from_raw(wc: &bindings::ibv_wc) -> Self {
         let bytes = wc.byte_len as usize;
+        // Everything that is sent here carries a number; what doesn't is a stranger's, and counts as 0.
+        let imm = match wc.wc_flags & IBV_WC_WITH_IMM {
+            0 => 0,
+            // SAFETY: the flag says which member of the union is filled in.
+            _ => u32::from_be(unsafe { wc.__bindgen_anon_1.imm_data }),
+        };
         let outcome = match (wc.status, wc.opcode) {
-            (IBV_WC_SUCCESS, IBV_WC_RECV_RDMA_WITH_IMM) if wc.wc_flags & IBV_WC_WITH_IMM != 0 => {
-                // SAFETY: the flag says which member of the union is filled in.
-                let imm = u32::from_be(unsafe { wc.__bindgen_anon_1.imm_data });
+            (IBV_WC_SUCCESS, IBV_WC_RECV_RDMA_WITH_IMM) => {
                 Outcome::Done(CompletionKind::Written { bytes, imm })
             }
-            (IBV_WC_SUCCESS, IBV_WC_RECV | IBV_WC_RECV_RDMA_WITH_IMM) => {
-                Outcome::Done(CompletionKind::Received { bytes })
-            }
+            (IBV_WC_SUCCESS, IBV_WC_RECV) => Outcome::Done(CompletionKind::Received { bytes, imm }),
             (IBV_WC_SUCCESS, _) => Outcome::Done(CompletionKind::Sent),
             (IBV_WC_WR_FLUSH_ERR, _) => Outcome::Flushed,
             (IBV_WC_REM_ACCESS_ERR | IBV_WC_REM_INV_REQ_ERR, _) => Outcome::Denied,

@@ -34,5 +34,5 @@ pub(super) use error::VerbsError;
 pub(super) use library::Library;
 pub(super) use protection::{Access, ProtectionDomain, Registration, Window};
 pub(super) use queue_pair::{PathToPeer, QueuePair, QueuePairSizes};
-pub(super) use receive::ReceiveQueue;
+pub(super) use receive::{ReceiveBuffer, ReceiveQueue};
 pub(super) use work::{Payload, Remote, Sge, Work, WorkKind};

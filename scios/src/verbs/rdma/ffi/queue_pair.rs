@@ -18,8 +18,8 @@ use super::{CompletionQueue, ProtectionDomain, ReceiveQueue, VerbsError, Work};
 const ACK_TIMEOUT: u8 = 14;
 const ACK_RETRIES: u8 = 7;
 
-/// A receiver without a free buffer is asked again after 0.08 ms, and for ever: the peer is slow, not gone.
-const NOT_READY_TIMER: u8 = 6;
+/// A receiver without a free buffer is asked again after 1.28 ms, and for ever: the peer is slow, not gone.
+const NOT_READY_TIMER: u8 = 14;
 const NOT_READY_RETRIES_UNLIMITED: u8 = 7;
 
 const HOP_LIMIT: u8 = 64;

@@ -49,6 +49,11 @@ impl ReceiveQueue {
         Ok(this)
     }
 
+    /// How many buffers there are.
+    pub(in crate::verbs::rdma) fn count(&self) -> u32 {
+        u32::try_from(self.posted.len()).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn raw(&self) -> *mut bindings::ibv_srq {
         self.srq.as_ptr()
     }

@@ -114,14 +114,16 @@ fn messages_arrive_in_shared_buffers_in_order() {
     let (region, registration) = pair.memory(8192);
     region.slice(100, 5).unwrap().write_from(b"large").unwrap();
     let sges = [registration.sge(&region.slice(100, 5000).unwrap()).unwrap()];
-    let small = Work { id: 1, signaled: false, kind: WorkKind::Send, payload: Payload::Inline(b"small") };
-    let large = Work { id: 2, signaled: false, kind: WorkKind::Send, payload: Payload::Gather(&sges) };
+    let small =
+        Work { id: 1, signaled: false, kind: WorkKind::Send { imm: 9 }, payload: Payload::Inline(b"small") };
+    let large =
+        Work { id: 2, signaled: false, kind: WorkKind::Send { imm: 9 }, payload: Payload::Gather(&sges) };
     // More messages than buffers: each buffer is used again.
     for _ in 0..10 {
         pair.ends[0].post(&[small, large]).unwrap();
         for (bytes, text) in [(5, b"small"), (5000, b"large")] {
             let got = pair.next();
-            assert_eq!(got.outcome, Outcome::Done(CompletionKind::Received { bytes }));
+            assert_eq!(got.outcome, Outcome::Done(CompletionKind::Received { bytes, imm: 9 }));
             assert_eq!(got.queue_pair, pair.ends[1].number());
             let buffer = pair.receives.take(got.id).unwrap();
             assert!(pair.receives.take(got.id).is_none());
@@ -212,7 +214,7 @@ fn a_window_refuses_what_lies_beside_it_if_it_is_all_of_its_registration_or_the_
 fn a_failed_queue_pair_flushes_what_is_posted() {
     let pair = Pair::new();
     pair.ends[0].fail().unwrap();
-    assert_eq!(pair.run(0, WorkKind::Send, Payload::Inline(b"late")), Outcome::Flushed);
+    assert_eq!(pair.run(0, WorkKind::Send { imm: 9 }, Payload::Inline(b"late")), Outcome::Flushed);
 }
 
 #[test]
@@ -222,13 +224,18 @@ fn an_armed_queue_wakes_its_channel() {
     let pair = Pair::new();
     pair.completions.arm().unwrap();
     pair.ends[0]
-        .post(&[Work { id: 1, signaled: false, kind: WorkKind::Send, payload: Payload::Inline(b"x") }])
+        .post(&[Work {
+            id: 1,
+            signaled: false,
+            kind: WorkKind::Send { imm: 9 },
+            payload: Payload::Inline(b"x"),
+        }])
         .unwrap();
     let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
     let mut files = [PollFd::new(pair.completions.channel(), PollFlags::IN)];
     assert_eq!(poll(&mut files, Some(&limit)).unwrap(), 1);
     pair.completions.take_wakeups();
-    assert_eq!(pair.next().outcome, Outcome::Done(CompletionKind::Received { bytes: 1 }));
+    assert_eq!(pair.next().outcome, Outcome::Done(CompletionKind::Received { bytes: 1, imm: 9 }));
     let mut files = [PollFd::new(pair.completions.channel(), PollFlags::IN)];
     assert_eq!(poll(&mut files, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap(), 0);
 }

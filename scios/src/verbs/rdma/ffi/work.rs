@@ -4,7 +4,7 @@ use super::Window;
 use super::bindings::{
     self, IBV_SEND_INLINE, IBV_SEND_SIGNALED, IBV_SEND_SOLICITED, IBV_WR_ATOMIC_CMP_AND_SWP,
     IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_BIND_MW, IBV_WR_RDMA_READ, IBV_WR_RDMA_WRITE,
-    IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND,
+    IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND_WITH_IMM,
 };
 use super::protection::window_flags;
 use crate::memory::RegionSlice;
@@ -34,7 +34,10 @@ pub(in crate::verbs::rdma) struct Remote {
 
 #[derive(Clone, Copy, Debug)]
 pub(in crate::verbs::rdma) enum WorkKind<'a> {
-    Send,
+    /// `imm` arrives with the message.
+    Send {
+        imm: u32,
+    },
     Write {
         into: Remote,
     },
@@ -102,9 +105,10 @@ impl Work<'_> {
             }
         }
         match self.kind {
-            WorkKind::Send => {
-                wr.opcode = IBV_WR_SEND;
+            WorkKind::Send { imm } => {
+                wr.opcode = IBV_WR_SEND_WITH_IMM;
                 wr.send_flags |= IBV_SEND_SOLICITED;
+                wr.__bindgen_anon_1.imm_data = imm.to_be();
             }
             WorkKind::Write { into } => Self::transfer(wr, IBV_WR_RDMA_WRITE, into),
             WorkKind::Read { from } => Self::transfer(wr, IBV_WR_RDMA_READ, from),
