@@ -86,3 +86,7 @@ pub const JOIN_ADDRESSES_MAX: usize = 64;
 
 /// The longest configuration file.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// Combinations of label values that one metric shows; what comes after them is counted together. Room for a label with
+/// all peers of a large cluster.
+pub const METRIC_SERIES_MAX: usize = 1024;
