@@ -64,8 +64,9 @@ pub const FRAME_GAPS_TRIED_MAX: usize = 4096;
 /// Pages that are given back to the kernel before a segment's lock is let go for others.
 pub const RELEASE_RUN_PAGES_MAX: u64 = 512;
 
-/// Times that the evictor is asked before a reservation fails.
-pub const EVICTIONS_MAX: usize = 4;
+/// Times that the evictor is asked before a reservation fails. More than one, since other threads may take what it has
+/// given back.
+pub const EVICTIONS_MAX: usize = 16;
 
 /// Registered staging buffers: (bytes each, how many). All together stay well below the 8 MiB that a user who is not
 /// root may lock.

@@ -59,6 +59,17 @@ impl Registry {
         }
     }
 
+    /// Shows a counter that existed before the registry knew of it.
+    pub fn show_counter(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&'static str, &str)],
+        counter: &Counter,
+    ) {
+        self.instrument(Kind::Counter, name, help, labels, || Instrument::Counter(counter.clone()));
+    }
+
     pub fn gauge(&self, name: &'static str, help: &'static str, labels: &[(&'static str, &str)]) -> Gauge {
         let new = || Instrument::Gauge(Gauge::default());
         match self.instrument(Kind::Gauge, name, help, labels, new) {
