@@ -6,6 +6,8 @@ export PATH=/bin
 
 die() {
     echo "scifs-guest: $*" >/dev/console
+    # The serial line is slower than the end of the machine.
+    sleep 1
     poweroff -f
 }
 
@@ -20,8 +22,7 @@ done </modules.load
 case " $(cat /proc/cmdline) " in
 *" scifs_probe "*)
     # Only asked whether this machine boots at all.
-    echo "scifs-guest: probe passed" >/dev/console
-    poweroff -f
+    die "probe passed"
     ;;
 esac
 
@@ -56,4 +57,5 @@ echo booted >&3
 read -r length <&3
 head -c "$length" <&3 >/root/run/scifs/stage2.sh || die "cannot read the script"
 
-exec switch_root /root /run/scifs/busybox sh /run/scifs/stage2.sh
+# The host's shell: busybox would use its own ip instead of the real one.
+exec switch_root /root /bin/sh /run/scifs/stage2.sh

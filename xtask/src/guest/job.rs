@@ -7,11 +7,12 @@ use std::path::Path;
 
 use super::{Options, Wire};
 use crate::error::{Doing, Error};
+use crate::paths;
 
 const STAGE2: &str = include_str!("stage2.sh");
 
 /// Variables that the command sees as the host has them, by the start of their name ...
-const PASSED_PREFIXES: [&str; 4] = ["RUST_", "CARGO_", "SCIFS_", "LC_"];
+const PASSED_PREFIXES: [&str; 3] = ["RUST_", "SCIFS_", "LC_"];
 /// ... or by their whole name.
 const PASSED_NAMES: [&str; 6] = ["PATH", "HOME", "LANG", "TERM", "LD_LIBRARY_PATH", "NO_COLOR"];
 
@@ -25,9 +26,11 @@ pub(super) fn script(options: &Options, node: usize, out: &Path, end: &str) -> R
     let wire = match (options.nodes, options.wire) {
         (1, Wire::Lo) => "lo",
         (1, Wire::Veth) => "veth",
+        (1, Wire::None) => "none",
         _ => "guests",
     };
     line(&mut script, &[format!("nodes={} node={node} wire={wire}", options.nodes).as_bytes()]);
+    line(&mut script, &[b"source_tree=", &quoted(paths::workspace().as_os_str())]);
     line(&mut script, &[b"out=", &quoted(out.as_os_str())]);
     line(&mut script, &[b"cwd=", &quoted(cwd.as_os_str())]);
     line(&mut script, &[b"end=", &quoted(OsStr::new(end))]);

@@ -44,7 +44,7 @@ impl Machine {
         let qemu_log = run_dir.join(format!("node{node}.qemu"));
         let mut qemu = command();
         qemu.args(image.accelerator.arguments());
-        qemu.args(["-m", &options.memory.to_string(), "-smp", "1"]);
+        qemu.args(["-m", &options.memory.to_string(), "-smp", &options.cpus.to_string()]);
         boot_arguments(&mut qemu, &image.vmlinux, &image.initramfs, "");
         console_arguments(&mut qemu, &console_log);
         share_argument(&mut qemu, "hostroot", Path::new("/"), true);

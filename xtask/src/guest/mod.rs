@@ -6,10 +6,13 @@
 //! console's last lines.
 
 mod accel;
+mod cpio;
 mod initramfs;
 mod job;
 mod kernel;
 mod machine;
+mod ports;
+mod run_dir;
 mod session;
 mod stream;
 
@@ -31,6 +34,8 @@ pub(crate) enum Wire {
     Lo,
     /// Two devices, rxe0 and rxe1, at the ends of a virtual cable that `tc netem` can disturb
     Veth,
+    /// No device, and none of the modules loaded
+    None,
 }
 
 #[derive(Debug, Args)]
@@ -47,10 +52,13 @@ pub(crate) struct Options {
     /// Memory of each guest, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(256..))]
     pub(crate) memory: u32,
+    /// Processors of each guest. Emulated ones wake each other slowly, but several let programs spin
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) cpus: u8,
     /// Where COMMAND may leave files for the host, $SCIFS_GUEST_OUT there [default: target/guest/out]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Pass on one more variable; RUST_*, CARGO_*, SCIFS_* and a few others always are
+    /// Pass on one more variable; RUST_*, SCIFS_*, PATH and a few others always are
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
     /// The command and its arguments, after `--`
@@ -60,6 +68,11 @@ pub(crate) struct Options {
 
 /// `cargo xtask guest`
 pub(crate) fn run(options: &Options) -> Result<u8, Error> {
+    if options.nodes > 1 && options.wire != Wire::Lo {
+        return Err(Error::Usage(
+            "two guests have a wire of their own: leave out --wire, or --nodes 2".into(),
+        ));
+    }
     let image = prepare()?;
     let out = match &options.out {
         Some(dir) => std::path::absolute(dir).doing(|| format!("find {}", dir.display()))?,

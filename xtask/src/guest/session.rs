@@ -1,37 +1,22 @@
 //! One run: starts the guests, passes their output on, and waits for exit codes, for a failure or for the deadline.
-//!
-//! Each port has a thread that reads it and reports what happened over one channel; only [`run`] decides.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use super::kernel::remove_dir;
-use super::machine::{Machine, Ports};
-use super::stream::{Plain, Prefixed, Sink, copy_until_end};
+use super::machine::Machine;
+use super::ports::{Event, read_ports};
+use super::run_dir::RunDir;
 use super::{Image, Options, job};
 use crate::error::{Doing, Error};
 
 /// A guest that has not asked for its script by then won't. Emulation on a busy machine takes 10 s.
 const BOOT_MAX: Duration = Duration::from_secs(180);
-/// Console lines that a failure prints.
-const TAIL_LINES: usize = 25;
-
-/// What a port's reader tells.
-#[derive(Debug)]
-enum Event {
-    Booted,
-    Stage(String),
-    Failed(String),
-    Exit(u8),
-    OutputEnd,
-    /// A port closed: QEMU has ended.
-    Lost,
-}
+/// Console lines that a failure prints: a kernel panic has about forty.
+const TAIL_LINES: usize = 50;
 
 /// What is known of one guest.
 #[derive(Debug)]
@@ -178,60 +163,6 @@ fn tail(machine: &Machine) -> String {
     lines.join("\n")
 }
 
-/// Starts the readers of a guest's three ports.
-fn read_ports(ports: Ports, node: usize, nodes: u8, end: &str, events: &Sender<(usize, Event)>) {
-    let prefix = if nodes > 1 { Some(format!("{node}| ")) } else { None };
-    let sender = events.clone();
-    thread::spawn(move || read_control(ports.control, node, &sender));
-    spawn_copy(ports.out, io::stdout(), prefix.clone(), node, end, events);
-    spawn_copy(ports.err, io::stderr(), prefix, node, end, events);
-}
-
-/// A send fails only after the run has been decided.
-fn read_control(port: UnixStream, node: usize, events: &Sender<(usize, Event)>) {
-    for line in BufReader::new(port).lines() {
-        let Ok(line) = line else { break };
-        let event = match line.split_once(' ') {
-            None if line == "booted" => Event::Booted,
-            Some(("stage", text)) => Event::Stage(text.into()),
-            Some(("exit", code)) => match code.parse() {
-                Ok(code) => Event::Exit(code),
-                Err(_) => Event::Failed(format!("the guest reported a strange exit code: {code}")),
-            },
-            Some(("failed", text)) => Event::Failed(text.into()),
-            _ => Event::Failed(format!("the guest said something unknown: {line}")),
-        };
-        let _ = events.send((node, event));
-    }
-    let _ = events.send((node, Event::Lost));
-}
-
-fn spawn_copy<W: Write + Send + 'static>(
-    port: UnixStream,
-    to: W,
-    prefix: Option<String>,
-    node: usize,
-    end: &str,
-    events: &Sender<(usize, Event)>,
-) {
-    let (end, events) = (end.as_bytes().to_vec(), events.clone());
-    thread::spawn(move || {
-        let event = match prefix {
-            Some(prefix) => copy(port, &end, &mut Prefixed::new(prefix, to)),
-            None => copy(port, &end, &mut Plain(to)),
-        };
-        let _ = events.send((node, event));
-    });
-}
-
-fn copy(port: UnixStream, end: &[u8], sink: &mut impl Sink) -> Event {
-    match copy_until_end(port, end, sink) {
-        Ok(true) => Event::OutputEnd,
-        Ok(false) => Event::Lost,
-        Err(error) => Event::Failed(format!("passing on its output failed: {error}")),
-    }
-}
-
 /// Text that no command prints: begins with a control character and has 128 random bits.
 fn end_marker() -> Result<String, Error> {
     let mut random = [0; 16];
@@ -239,30 +170,4 @@ fn end_marker() -> Result<String, Error> {
         .doing(|| "get random bytes".into())?;
     let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("\u{1}scifs-guest-end-{digits}\n"))
-}
-
-/// The folder of one run's logs. Those of runs that failed stay until the next run starts.
-#[derive(Debug)]
-struct RunDir {
-    path: PathBuf,
-}
-
-impl RunDir {
-    fn create() -> Result<RunDir, Error> {
-        let parent = crate::paths::guest().join("run");
-        for entry in fs::read_dir(&parent).into_iter().flatten().flatten() {
-            let owner_lives = Path::new("/proc").join(entry.file_name()).exists();
-            if !owner_lives {
-                remove_dir(&entry.path())?;
-            }
-        }
-        let path = parent.join(std::process::id().to_string());
-        remove_dir(&path)?;
-        fs::create_dir_all(&path).doing(|| format!("create {}", path.display()))?;
-        Ok(RunDir { path })
-    }
-
-    fn remove(self) -> Result<(), Error> {
-        remove_dir(&self.path)
-    }
 }
