@@ -62,6 +62,12 @@ mkdir -p "$few"
 for tool in dirname id ip; do ln -sf "$(command -v "$tool")" "$few/"; done
 expect 4 "'rdma' is missing" env PATH="$few" /bin/sh "$here/up.sh"
 
+# A kernel without soft-RoCE.
+mount -t tmpfs none /lib/modules
+expect 5 "has no module ib_uverbs" "$here/up.sh"
+umount /lib/modules
+holds "a refused up.sh leaves nothing to undo" [ ! -f "$STATE_DIR/rxe0" ]
+
 # Up, twice; the second changes nothing.
 expect 0 "rxe0 is ready on lo" "$here/up.sh" --netdev lo --address 10.5.0.1/32
 before=$(cat "$STATE_DIR/rxe0")

@@ -92,6 +92,15 @@ fn a_guest_that_dies_is_reported_with_its_console() {
 
 #[test]
 #[ignore = "boots a virtual machine"]
+fn a_command_killed_for_want_of_memory_is_explained() {
+    let script = "echo 1 >/proc/sys/vm/overcommit_memory; exec dd if=/dev/zero of=/dev/null bs=400M count=1";
+    let (code, _, err) = run(&["--memory", "256"], script);
+    assert_eq!(code, Some(137), "{err}");
+    assert!(err.contains("Out of memory: Killed process"), "{err}");
+}
+
+#[test]
+#[ignore = "boots a virtual machine"]
 fn qemu_dies_with_xtask() {
     let scratch = Scratch::new("killed");
     let started = scratch.0.join("started");
