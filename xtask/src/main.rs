@@ -7,6 +7,7 @@ mod error;
 mod guest;
 mod paths;
 mod setup;
+mod test;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// Run a command in a virtual machine that has soft-RoCE devices
     Guest(guest::Options),
+    /// Run every test, or some steps of them
+    Test(test::Options),
     /// Install the Debian packages that the other commands need
     Setup(setup::Options),
 }
@@ -32,6 +35,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Guest(options) => guest::run(&options),
+        Command::Test(options) => test::run(&options),
         Command::Setup(options) => setup::run(&options),
     };
     match outcome {
