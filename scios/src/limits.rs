@@ -61,6 +61,10 @@ pub const RPC_SERVED_MAX: usize = 2 * RPC_CALLS_MAX;
 /// Bytes that one peer's session keeps while the fabric has no room; at least one longest message.
 pub const RPC_OUTBOX_BYTES_MAX: usize = 4 * RPC_MESSAGE_BYTES_MAX;
 
+/// Bytes beyond these for the small frames of sessions themselves: refusals and cancels. What doesn't fit is dropped, and its
+/// caller's deadline ends it.
+pub const RPC_CONTROL_BYTES_MAX: usize = 1 << 20;
+
 /// Bytes and messages of one peer that wait for this node to reach their epoch; at least one longest message.
 pub const RPC_HELD_BYTES_MAX: usize = 2 * RPC_MESSAGE_BYTES_MAX;
 pub const RPC_HELD_MESSAGES_MAX: usize = 1024;
