@@ -292,3 +292,6 @@ impl fmt::Debug for Rpc {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
