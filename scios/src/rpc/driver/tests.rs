@@ -4,3 +4,4 @@ mod calls;
 mod faults;
 mod nodes;
 mod pages;
+mod threads;
