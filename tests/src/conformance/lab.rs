@@ -103,9 +103,9 @@ impl<'w> Lab<'w> {
         }
     }
 
-    /// Lets time pass in which something that must not happen could: a hundred ticks of a node.
+    /// Lets time pass in which something that must not happen could: fifty ticks of a node.
     pub fn let_time_pass(&self, node: &Node) {
-        let until = node.seen.ticks() + 100;
+        let until = node.seen.ticks() + 50;
         self.wait("ticks", || node.seen.ticks() >= until);
     }
 
