@@ -36,7 +36,19 @@ pub struct Rpc {
     epoch: AtomicU64,
     peers: [RwLock<HashMap<NodeId, Arc<Peer>>>; SHARDS],
     services: RwLock<Vec<Registered>>,
-    listeners: RwLock<Vec<Arc<dyn Listener>>>,
+    listeners: RwLock<Arc<[Arc<dyn Listener>]>>,
+}
+
+/// For status, and for those who choose among peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerLoad {
+    pub up: bool,
+    /// Calls of this node that are not over yet.
+    pub calls: usize,
+    /// Requests of the peer that are not answered yet.
+    pub served: usize,
+    /// Bytes that wait to be sent, to be complete or for their epoch.
+    pub bytes_kept: usize,
 }
 
 impl Rpc {
@@ -46,7 +58,7 @@ impl Rpc {
             epoch: AtomicU64::new(0),
             peers: std::array::from_fn(|_| RwLock::default()),
             services: RwLock::default(),
-            listeners: RwLock::default(),
+            listeners: RwLock::new(Arc::from([])),
         })
     }
 
@@ -57,7 +69,8 @@ impl Rpc {
 
     /// Tells a listener what happens from now on, after those that came before it.
     pub fn listen(&self, listener: Arc<dyn Listener>) {
-        self.listeners.write().push(listener);
+        let mut listeners = self.listeners.write();
+        *listeners = listeners.iter().cloned().chain([listener]).collect();
     }
 
     /// Begins to connect and to receive.
@@ -75,7 +88,7 @@ impl Rpc {
             }
         }
         let services = std::mem::take(&mut *self.services.write());
-        let listeners = std::mem::take(&mut *self.listeners.write());
+        let listeners = std::mem::replace(&mut *self.listeners.write(), Arc::from([]));
         drop((services, listeners));
     }
 
@@ -107,6 +120,18 @@ impl Rpc {
         }
     }
 
+    /// What is under way to and from a peer; nothing for one that was never connected.
+    pub fn load(&self, peer: NodeId) -> Option<PeerLoad> {
+        self.peer(peer).map(|peer| {
+            peer.with(|session| PeerLoad {
+                up: session.is_up(),
+                calls: session.calls_in_flight(),
+                served: session.requests_served(),
+                bytes_kept: session.bytes_kept(),
+            })
+        })
+    }
+
     fn end_calls(&self, peer: &Arc<Peer>, why: impl Fn(bool) -> CallError) {
         let mut out = Vec::new();
         peer.with(|session| session.abandon(why, &mut out));
@@ -135,8 +160,8 @@ impl Rpc {
     }
 
     fn tell(&self, what: impl Fn(&dyn Listener)) {
-        let listeners = self.listeners.read().clone();
-        for listener in &listeners {
+        let listeners = Arc::clone(&self.listeners.read());
+        for listener in listeners.iter() {
             what(listener.as_ref());
         }
     }
@@ -292,3 +317,6 @@ impl fmt::Debug for Rpc {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

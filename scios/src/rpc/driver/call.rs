@@ -69,10 +69,22 @@ impl Rpc {
     where
         R::Reply: Send + 'static,
     {
+        self.call_wait_with(peer, request, body, deadline, |answer| answer.message)
+    }
+
+    /// As `call_wait`, for answers with a body: `take` sees it where it lies, on the thread that receives.
+    pub fn call_wait_with<R: Request, T: Send + 'static>(
+        &self,
+        peer: NodeId,
+        request: &R,
+        body: &[RegionSlice],
+        deadline: Duration,
+        take: impl FnOnce(Answer<'_, R::Reply>) -> T + Send + 'static,
+    ) -> Result<T, CallError> {
         let (sender, receiver) = mpsc::sync_channel(1);
         let id = self.call::<R>(peer, request, body, deadline, move |result| {
             // The receiver is gone only if the wait below has ended without the tick, and then nobody asks.
-            let _ = sender.send(result.map(|answer| answer.message));
+            let _ = sender.send(result.map(take));
         });
         let wait = deadline.min(Duration::from_millis(RPC_DEADLINE_MAX_MS));
         receiver.recv_timeout(wait + WITHOUT_TICK).unwrap_or_else(|_| {

@@ -4,6 +4,7 @@ mod backpressure;
 mod calls;
 mod epochs;
 mod fragments;
+mod golden;
 mod mutated;
 mod pair;
 mod seeded;

@@ -7,7 +7,7 @@ use crate::Epoch;
 use crate::limits::{RPC_HELD_MESSAGES_MAX, RPC_HELD_MS_MAX};
 use crate::rpc::error::CallError;
 use crate::rpc::frame::ErrorCode;
-use crate::rpc::session::CallSpec;
+use crate::rpc::session::{CallSpec, Received, Session};
 
 #[test]
 fn a_fenced_request_of_an_older_epoch_is_refused_and_certainly_not_run() {
@@ -159,4 +159,33 @@ fn an_epoch_never_goes_back() {
     pair.one_way(A, true, b"old").unwrap();
     pair.run();
     assert_eq!(pair.take_seen(B), []);
+}
+
+#[test]
+fn what_comes_while_waiting_messages_are_being_delivered_goes_behind_them() {
+    let mut pair = Pair::new();
+    pair.sides[A].session.set_epoch(Epoch(2));
+    for payload in [b"1", b"2"] {
+        pair.one_way(A, true, payload).unwrap();
+    }
+    pair.run();
+    pair.one_way(A, true, b"3").unwrap();
+    pair.one_way(A, false, b"unfenced").unwrap();
+    let late: Vec<_> = pair.sides[A].pipe.drain(..).collect();
+    let (now, session) = (pair.now, &mut pair.sides[B].session);
+    session.set_epoch(Epoch(2));
+    assert!(session.start_release());
+    assert!(!session.start_release(), "two threads would deliver at once");
+    let mut seen = Vec::new();
+    let mut release = |session: &mut Session<u32>| match session.next_released(now) {
+        Some(Ok(Received::OneWay(message))) => seen.push(message.payload.to_vec()),
+        other => assert!(other.is_none(), "{other:?}"),
+    };
+    release(session);
+    for frame in &late {
+        assert_eq!(session.receive(now, frame), Ok(Received::Nothing));
+    }
+    (0..4).for_each(|_| release(session));
+    assert_eq!(seen, [&b"1"[..], b"2", b"3", b"unfenced"]);
+    assert!(!session.start_release());
 }
