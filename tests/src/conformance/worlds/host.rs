@@ -63,8 +63,8 @@ impl HostWorld {
 }
 
 impl World for HostWorld {
-    fn fabric(&self, config: FabricConfig) -> Arc<dyn Fabric> {
-        (self.kind.make)(config).unwrap_or_else(|error| panic!("no {} node: {error}", self.kind.name))
+    fn fabric(&self, config: FabricConfig) -> Result<Arc<dyn Fabric>, FabricError> {
+        (self.kind.make)(config)
     }
 
     fn config(&self, id: NodeId) -> FabricConfig {
