@@ -21,6 +21,9 @@ use crate::verbs::{DownReason, Event, Handler, OpError};
 /// A message that found its buffer too small, in the numbers of `enum ibv_wc_status`.
 const STATUS_LENGTH: u32 = 1;
 
+/// Some microseconds of polling.
+const POLLS_PER_YIELD: u32 = 32;
+
 pub(super) struct Receiver {
     pub(super) shared: Arc<Shared>,
     handler: Arc<dyn Handler>,
@@ -28,8 +31,9 @@ pub(super) struct Receiver {
     pub(super) unsettled: BTreeSet<u32>,
     batch: VecDeque<Completion>,
     next_tick: Nanos,
-    /// On a machine with one processor, spinning keeps away whoever is waited for.
-    yields: bool,
+    /// Empty polls after which the processor is offered to others: whoever is waited for may be waiting for it. At once
+    /// on a machine that has only one.
+    polls_per_yield: u32,
 }
 
 impl Receiver {
@@ -40,20 +44,29 @@ impl Receiver {
             unsettled: BTreeSet::new(),
             batch: VecDeque::new(),
             next_tick: Nanos::monotonic(),
-            yields: std::thread::available_parallelism().is_ok_and(|count| count.get() == 1),
+            polls_per_yield: match std::thread::available_parallelism() {
+                Ok(count) if count.get() == 1 => 1,
+                _ => POLLS_PER_YIELD,
+            },
         }
     }
 
     pub(super) fn run(mut self) {
         let spin = Duration::from_micros(self.shared.config.spin_us);
         let mut last_work = Nanos::monotonic();
+        let mut polls = 0u32;
         while !self.shared.inbox.is_stopping() {
             let worked = self.work();
             let now = Nanos::monotonic();
             if worked {
                 last_work = now;
             } else if now.since(last_work) < spin {
-                if self.yields { std::thread::yield_now() } else { std::hint::spin_loop() }
+                polls = polls.wrapping_add(1);
+                if polls.is_multiple_of(self.polls_per_yield) {
+                    std::thread::yield_now();
+                } else {
+                    std::hint::spin_loop();
+                }
             } else if let Err(error) = self.sleep() {
                 tracing::error!(%error, "the RDMA fabric stops");
                 self.shared.inbox.stop();
