@@ -55,8 +55,13 @@ pub(super) struct Link {
     shared: Arc<Shared>,
     outbox: Mutex<Outbox>,
     ops: Mutex<Ops>,
-    /// Something was sent since the last look; for the liveness pings.
+    /// Something was sent, or received, since the last look; for liveness.
     sent: AtomicBool,
+    heard: AtomicBool,
+    /// It is being closed here: what still arrives is thrown away.
+    ending: AtomicBool,
+    /// Held by the thread that calls the handler about this peer, where more than one could.
+    delivery: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +71,8 @@ struct Outbox {
     /// Scratch of encrypted connections: a frame in one piece, and its records.
     plain: Vec<u8>,
     sealed: Vec<u8>,
+    /// A lane receives: the poller hears of this socket only while bytes wait to be sent.
+    lane: bool,
     /// Nothing new goes out.
     closed: bool,
     /// The other side is told that nothing more comes, once the queue is empty.
@@ -84,7 +91,18 @@ impl Link {
         sealer: Option<Sealer>,
     ) -> Self {
         let outbox = Mutex::new(Outbox { sealer, ..Outbox::default() });
-        Self { peer, token, socket, shared, outbox, ops: Mutex::default(), sent: AtomicBool::new(true) }
+        Self {
+            peer,
+            token,
+            socket,
+            shared,
+            outbox,
+            ops: Mutex::default(),
+            sent: AtomicBool::new(true),
+            heard: AtomicBool::new(true),
+            ending: AtomicBool::new(false),
+            delivery: Mutex::default(),
+        }
     }
 
     /// Sends a frame of which no answer is awaited.
@@ -157,9 +175,7 @@ impl Link {
         } else {
             self.transmit_plain(outbox, heads, parts.body);
         }
-        if !self.sent.load(Ordering::Relaxed) {
-            self.sent.store(true, Ordering::Relaxed);
-        }
+        note(&self.sent);
     }
 
     fn transmit_plain(&self, outbox: &mut Outbox, heads: [&[u8]; 2], body: &[RegionSlice]) {
@@ -172,7 +188,7 @@ impl Link {
         match self.hand_over(outbox, heads, body) {
             Some(taken) if taken < bytes => {
                 outbox.queue.push_frame(heads, body, taken);
-                self.watch(true);
+                self.watch(outbox, true);
             }
             _ => {}
         }
@@ -234,10 +250,35 @@ impl Link {
         let _ = rustix::net::shutdown(&*self.socket, Shutdown::Both);
     }
 
-    fn watch(&self, writable: bool) {
-        if let Err(error) = self.shared.poller.watch_writable(&*self.socket, self.token, writable) {
+    /// Has the receiver flush the queue as soon as the kernel takes more, or no longer.
+    fn watch(&self, outbox: &Outbox, writable: bool) {
+        let poller = &self.shared.poller;
+        let outcome = match (outbox.lane, writable) {
+            (false, writable) => poller.watch_writable(&*self.socket, self.token, writable),
+            (true, true) => poller.add_writable_only(&*self.socket, self.token),
+            (true, false) => poller.remove(&*self.socket),
+        };
+        if let Err(error) = outcome {
             tracing::error!(peer = %self.peer, %error, "epoll_ctl failed");
         }
+    }
+
+    /// Receiver: hands receiving over to a lane, or takes it back.
+    pub(super) fn set_lane(&self, lane: bool) -> Result<(), Errno> {
+        let mut outbox = self.outbox.lock();
+        let waiting = !outbox.queue.is_empty();
+        rustix::io::ioctl_fionbio(&*self.socket, !lane)?;
+        let poller = &self.shared.poller;
+        if lane || waiting {
+            poller.remove(&*self.socket)?;
+        }
+        match (lane, waiting) {
+            (true, true) => poller.add_writable_only(&*self.socket, self.token)?,
+            (true, false) => {}
+            (false, waiting) => poller.add(&*self.socket, self.token, waiting)?,
+        }
+        outbox.lane = lane;
+        Ok(())
     }
 
     /// Receiver: the kernel takes bytes again. True when senders that were told `Full` may go on.
@@ -249,7 +290,7 @@ impl Link {
                 return relieved(&mut outbox);
             }
             if outbox.queue.is_empty() {
-                self.watch(false);
+                self.watch(&outbox, false);
                 if outbox.finish {
                     let _ = rustix::net::shutdown(&*self.socket, Shutdown::Write);
                 }
@@ -299,12 +340,53 @@ impl Link {
 
     /// Whether anything was sent since this was asked last.
     pub(super) fn take_sent(&self) -> bool {
-        self.sent.load(Ordering::Relaxed) && self.sent.swap(false, Ordering::Relaxed)
+        take(&self.sent)
+    }
+
+    pub(super) fn note_heard(&self) {
+        note(&self.heard);
+    }
+
+    /// Whether anything was received since this was asked last.
+    pub(super) fn take_heard(&self) -> bool {
+        take(&self.heard)
+    }
+
+    /// Receiver: whatever a lane still receives is to be thrown away.
+    pub(super) fn set_ending(&self) {
+        self.ending.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    /// Receiver: wakes a lane that waits for bytes. Nothing of the peer is read any more.
+    pub(super) fn abort(&self) {
+        self.set_ending();
+        // Fails only when the connection is gone, and then nobody waits.
+        let _ = rustix::net::shutdown(&*self.socket, Shutdown::Both);
+    }
+
+    /// To be held while the handler is called about this peer.
+    pub(super) fn delivery(&self) -> MutexGuard<'_, ()> {
+        self.delivery.lock()
     }
 
     pub(super) fn broken(&self) -> Option<Errno> {
         self.outbox.lock().broken
     }
+}
+
+/// Sets a flag that is mostly set already, without taking its cache line away from others each time.
+fn note(flag: &AtomicBool) {
+    if !flag.load(Ordering::Relaxed) {
+        flag.store(true, Ordering::Relaxed);
+    }
+}
+
+fn take(flag: &AtomicBool) -> bool {
+    flag.load(Ordering::Relaxed) && flag.swap(false, Ordering::Relaxed)
 }
 
 fn relieved(outbox: &mut Outbox) -> bool {

@@ -1,4 +1,4 @@
-//! The receiving thread. It owns every connection, waits for all of them, and runs each event to its end: receive,
+//! The receiving thread. It owns every connection (some of which it lends to threads of their own, see `lane`), waits for all of them, and runs each event to its end: receive,
 //! decode, call the handler, answer. Other threads send by themselves and leave everything else in `Shared`.
 //!
 //! After an event it polls for `spin_us`, because a wake-up costs more than most events; then it blocks.
@@ -7,6 +7,7 @@ mod accept;
 mod connections;
 mod establish;
 mod handshake;
+mod lane;
 mod sweep;
 
 use std::collections::VecDeque;
@@ -18,10 +19,11 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use self::connections::{Connection, Connections, Phase};
+use self::connections::{Connection, Connections, Phase, Receiving, Up};
+pub(super) use self::lane::{is_fabric_thread, note_place};
 use super::poll::{self, LISTENER, Poller, Ready, TIMER};
 use super::shared::{Command, Shared};
-use super::stream::{Context, End};
+use super::stream::{Context, End, report_placed};
 use crate::Nanos;
 use crate::verbs::{ConnectError, DownReason, Event, Handler};
 
@@ -39,6 +41,7 @@ pub(super) struct Receiver {
     strangers: VecDeque<u64>,
     /// Connects that the other side called duplicates; see `handshake`.
     deferred: Vec<Deferred>,
+    lanes: usize,
     /// Who sent something last, and when: what spinning asks.
     hot: Option<u64>,
     active: Nanos,
@@ -73,6 +76,7 @@ impl Receiver {
             connections: Connections::default(),
             strangers: VecDeque::new(),
             deferred: Vec::new(),
+            lanes: 0,
             hot: None,
             active: now,
             swept: now,
@@ -81,6 +85,7 @@ impl Receiver {
     }
 
     pub(super) fn run(mut self) {
+        lane::enter(None);
         let spin = Duration::from_micros(self.shared.spin_us);
         let mut ready = Vec::new();
         let mut spins = 0u32;
@@ -104,6 +109,7 @@ impl Receiver {
                 self.dispatch(event);
             }
         }
+        self.end_lanes();
         // A `Placed` names a connection, and that names what holds the commands.
         self.shared.commands.lock().clear();
     }
@@ -138,7 +144,8 @@ impl Receiver {
             return false;
         };
         match &mut connection.phase {
-            Phase::Up(stream) => {
+            Phase::Up(Up { receiving: Receiving::Lane(_) | Receiving::Nobody, .. }) => false,
+            Phase::Up(Up { receiving: Receiving::Here(stream), .. }) => {
                 let cx = Context { shared: &self.shared, handler: &*self.handler };
                 match stream.receive(&cx) {
                     Ok(false) => false,
@@ -171,9 +178,10 @@ impl Receiver {
         let Some(connection) = self.connections.get_mut(token) else { return };
         match &connection.phase {
             Phase::Connecting { .. } => self.connected(token),
-            Phase::Up(stream) => {
-                if stream.link.flush() {
-                    self.handler.on_event(Event::Writable { peer: stream.link.peer });
+            Phase::Up(Up { link, .. }) => {
+                if link.flush() {
+                    let _delivery = link.delivery();
+                    self.handler.on_event(Event::Writable { peer: link.peer });
                 }
             }
             Phase::Lingering { link } => {
@@ -195,8 +203,10 @@ impl Receiver {
                 }
                 Command::Placed(link) => {
                     let cx = Context { shared: &self.shared, handler: &*self.handler };
-                    establish::report_placed(&link, &cx);
+                    let _delivery = link.delivery();
+                    report_placed(&link, &cx);
                 }
+                Command::LaneEnded { token, end } => self.lane_ended(token, end),
             }
         }
         if self.shared.stopping.load(Ordering::SeqCst) && self.stop_by.is_none() {

@@ -50,14 +50,27 @@ impl Handler for Record {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mode {
+    pub(super) secret: Option<&'static str>,
+    pub(super) spin_us: u64,
+}
+
+impl Mode {
+    pub(super) const PLAIN: Self = Self { secret: None, spin_us: 50 };
+}
+
 pub(super) struct Node {
     pub(super) fabric: Arc<TcpFabric>,
     record: Arc<Record>,
 }
 
 impl Node {
-    pub(super) fn new(secret: Option<&str>) -> Self {
-        Self::with(|config| config.secret = secret.map(|s| Secret::from_bytes(s.as_bytes())))
+    pub(super) fn new(mode: Mode) -> Self {
+        Self::with(|config| {
+            config.secret = mode.secret.map(|secret| Secret::from_bytes(secret.as_bytes()));
+            config.spin_us = mode.spin_us;
+        })
     }
 
     pub(super) fn with(set: impl FnOnce(&mut FabricConfig)) -> Self {
@@ -103,8 +116,8 @@ impl Debug for Node {
 }
 
 /// Two nodes, connected.
-pub(super) fn pair(secret: Option<&str>) -> (Node, Node) {
-    let (a, b) = (Node::new(secret), Node::new(secret));
+pub(super) fn pair(mode: Mode) -> (Node, Node) {
+    let (a, b) = (Node::new(mode), Node::new(mode));
     a.fabric.connect(&b.fabric.address()).unwrap();
     a.expect(Seen::Up(b.id()));
     b.expect(Seen::Up(a.id()));
