@@ -28,6 +28,9 @@ const ANSWERS_BYTES_MAX: usize =
 /// Buffers that one long frame has grown beyond this are not kept.
 const SCRATCH_KEPT_BYTES: usize = 128 << 10;
 
+/// Frames without slices up to this length are copied together before they are sent.
+const SHORT_FRAME_BYTES: usize = 256;
+
 /// The parts of one frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts<'a> {
@@ -151,6 +154,8 @@ impl Link {
     pub(super) fn ping(&self) {
         let mut outbox = self.outbox.lock();
         if outbox.queue.is_empty() {
+            // Nothing was sent for a while, so it is idle.
+            outbox.queue.shrink();
             self.transmit(&mut outbox, &Header::Ping, Parts::NONE);
         }
     }
@@ -200,18 +205,34 @@ impl Link {
             return None;
         }
         loop {
-            match send_gather(self.socket.as_fd(), heads, body) {
+            match self.send_once(heads, body) {
                 Ok(taken) => return Some(taken),
-                Err(error) => match Errno::from_io_error(&error) {
-                    Some(Errno::AGAIN) => return Some(0),
-                    Some(Errno::INTR) => {}
-                    other => {
-                        self.break_off(outbox, other.unwrap_or(Errno::IO));
-                        return None;
-                    }
-                },
+                Err(Errno::AGAIN) => return Some(0),
+                Err(Errno::INTR) => {}
+                Err(error) => {
+                    self.break_off(outbox, error);
+                    return None;
+                }
             }
         }
+    }
+
+    /// One system call. A short frame without slices is put together first: the kernel takes one piece faster.
+    fn send_once(&self, heads: [&[u8]; 2], body: &[RegionSlice]) -> Result<usize, Errno> {
+        let [first, second] = heads;
+        let mut short = [0u8; SHORT_FRAME_BYTES];
+        let bytes = first.len() + second.len();
+        if body.is_empty()
+            && let Some((a, b)) =
+                short.get_mut(..bytes).and_then(|whole| whole.split_at_mut_checked(first.len()))
+        {
+            a.copy_from_slice(first);
+            b.copy_from_slice(second);
+            let whole = short.get(..bytes).unwrap_or_default();
+            return rustix::net::send(&*self.socket, whole, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+        }
+        send_gather(self.socket.as_fd(), heads, body)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     }
 
     fn transmit_sealed(&self, outbox: &mut Outbox, heads: [&[u8]; 2], body: &[RegionSlice]) {

@@ -28,7 +28,7 @@ use crate::Nanos;
 use crate::verbs::{ConnectError, DownReason, Event, Handler};
 
 /// How many times the last active connection is asked before all others are.
-const SPINS_PER_PEEK: u32 = 16;
+const SPINS_PER_PEEK: u32 = 32;
 
 pub(super) struct Receiver {
     shared: Arc<Shared>,
@@ -42,11 +42,19 @@ pub(super) struct Receiver {
     /// Connects that the other side called duplicates; see `handshake`.
     deferred: Vec<Deferred>,
     lanes: usize,
-    /// Who sent something last, and when: what spinning asks.
+    /// Who sent something last: what spinning asks. And when, as of the last time that mattered.
     hot: Option<u64>,
+    was_active: bool,
     active: Nanos,
     swept: Nanos,
     stop_by: Option<Nanos>,
+}
+
+/// What a turn of spinning leads to.
+enum Spin {
+    Received,
+    Peek,
+    Block,
 }
 
 /// A connect that ended because its peer has, or is about to have, another connection with this node.
@@ -78,6 +86,7 @@ impl Receiver {
             deferred: Vec::new(),
             lanes: 0,
             hot: None,
+            was_active: false,
             active: now,
             swept: now,
             stop_by: None,
@@ -86,24 +95,15 @@ impl Receiver {
 
     pub(super) fn run(mut self) {
         lane::enter(None);
-        let spin = Duration::from_micros(self.shared.spin_us);
         let mut ready = Vec::new();
-        let mut spins = 0u32;
         while !self.has_stopped() {
             if self.shared.poller.take_work() {
                 self.commands();
             }
-            if spin.is_zero() || Nanos::monotonic().since(self.active) >= spin {
-                self.shared.poller.wait(&mut ready);
-            } else if self.spin_once() {
-                continue;
-            } else {
-                spins = spins.wrapping_add(1);
-                if self.hot.is_some() && !spins.is_multiple_of(SPINS_PER_PEEK) {
-                    std::hint::spin_loop();
-                    continue;
-                }
-                self.shared.poller.peek(&mut ready);
+            match self.spin() {
+                Spin::Received => {}
+                Spin::Peek => self.shared.poller.peek(&mut ready),
+                Spin::Block => self.shared.poller.wait(&mut ready),
             }
             for event in ready.drain(..) {
                 self.dispatch(event);
@@ -114,11 +114,28 @@ impl Receiver {
         self.shared.commands.lock().clear();
     }
 
-    /// Asks the last active connection; true when it had something.
-    fn spin_once(&mut self) -> bool {
-        match self.hot {
-            Some(token) => self.receive(token),
-            None => false,
+    /// Asks the last active connection for a while; says what to do next.
+    fn spin(&mut self) -> Spin {
+        if self.shared.spin_us == 0 {
+            return Spin::Block;
+        }
+        if let Some(hot) = self.hot {
+            for _ in 0..SPINS_PER_PEEK {
+                if self.receive(hot) {
+                    return Spin::Received;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        // The clock is asked here only, not for each message.
+        let now = Nanos::monotonic();
+        if std::mem::take(&mut self.was_active) {
+            self.active = now;
+        }
+        if now.since(self.active) < Duration::from_micros(self.shared.spin_us) {
+            Spin::Peek
+        } else {
+            Spin::Block
         }
     }
 
@@ -152,7 +169,7 @@ impl Receiver {
                     Ok(true) => {
                         if self.shared.spin_us > 0 {
                             self.hot = Some(token);
-                            self.active = Nanos::monotonic();
+                            self.was_active = true;
                         }
                         true
                     }

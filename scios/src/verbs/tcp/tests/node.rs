@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::NodeId;
 use crate::auth::Secret;
 use crate::verbs::tcp::TcpFabric;
 use crate::verbs::{ConnectError, DownReason, Event, Fabric, FabricConfig, Handler, OpError, OpId};
+use crate::{Nanos, NodeId};
 
 /// No test waits longer than this for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,6 +30,8 @@ pub(super) enum Seen {
 #[derive(Debug, Default)]
 pub(super) struct Record {
     events: Mutex<VecDeque<Seen>>,
+    ticked: Mutex<Nanos>,
+    tick: Condvar,
     more: Condvar,
 }
 
@@ -43,7 +45,11 @@ impl Handler for Record {
             Event::Written { imm, bytes, .. } => Seen::Written { imm, bytes },
             Event::Done { op, result, .. } => Seen::Done(op, result),
             Event::Writable { .. } => Seen::Writable,
-            Event::Tick { .. } => return,
+            Event::Tick { now } => {
+                *self.ticked.lock() = now;
+                self.tick.notify_all();
+                return;
+            }
         };
         self.events.lock().push_back(seen);
         self.more.notify_all();
@@ -102,6 +108,16 @@ impl Node {
     #[track_caller]
     pub(super) fn expect(&self, event: Seen) {
         assert_eq!(self.next(), event);
+    }
+
+    /// Until a tick says that it is time.
+    pub(super) fn wait_ticks(&self, is: impl Fn(Nanos) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut ticked = self.record.ticked.lock();
+        while !is(*ticked) {
+            let waited = self.record.tick.wait_until(&mut ticked, deadline);
+            assert!(!waited.timed_out(), "no tick within {PATIENCE:?}");
+        }
     }
 
     pub(super) fn seen_nothing_more(&self) -> bool {
