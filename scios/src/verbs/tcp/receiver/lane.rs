@@ -105,7 +105,7 @@ fn lend(up: &mut Up, shared: &Arc<Shared>, handler: &Arc<dyn Handler>) -> std::i
     let spawned = std::thread::Builder::new().name(name).spawn(move || {
         let stream = taken.lock().take();
         if let Some(stream) = stream {
-            run(stream, &shared, handler);
+            run(*stream, &shared, handler);
         }
     });
     match spawned {
@@ -122,7 +122,7 @@ fn lend(up: &mut Up, shared: &Arc<Shared>, handler: &Arc<dyn Handler>) -> std::i
     Ok(())
 }
 
-fn run(mut stream: Box<Stream>, shared: &Shared, handler: Arc<dyn Handler>) {
+fn run(mut stream: Stream, shared: &Shared, handler: Arc<dyn Handler>) {
     let token = stream.link.token;
     enter(Some(token));
     let cx = Context { shared, handler: &*handler };
