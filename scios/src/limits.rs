@@ -65,6 +65,41 @@ pub const SECRET_BYTES_MIN: usize = 16;
 /// Longer secret files are a mistake (a certificate, a disk image), not a secret.
 pub const SECRET_BYTES_MAX: usize = 4096;
 
+/// The longest RPC message, in as many frames as it takes. Larger data travels by one-sided operations or in parts.
+pub const RPC_MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Calls under way to one peer. Fits into the slot bits of a request id (`rpc/session/calls.rs`).
+pub const RPC_CALLS_MAX: usize = 1024;
+
+/// Requests of one peer that are being served. More than `RPC_CALLS_MAX`, since a caller gives up a little earlier.
+pub const RPC_SERVED_MAX: usize = 2 * RPC_CALLS_MAX;
+
+/// Bytes that one peer's session keeps while the fabric has no room; at least one longest message.
+pub const RPC_OUTBOX_BYTES_MAX: usize = 4 * RPC_MESSAGE_BYTES_MAX;
+
+/// Bytes beyond these for the small frames of sessions themselves: refusals and cancels. What doesn't fit is dropped, and its
+/// caller's deadline ends it.
+pub const RPC_CONTROL_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes and messages of one peer that wait for this node to reach their epoch; at least one longest message.
+pub const RPC_HELD_BYTES_MAX: usize = 2 * RPC_MESSAGE_BYTES_MAX;
+pub const RPC_HELD_MESSAGES_MAX: usize = 1024;
+
+/// How long a message waits for this node to reach its epoch before it is refused.
+pub const RPC_HELD_MS_MAX: u64 = 2_000;
+
+/// The longest deadline of a call; longer ones are cut to it.
+pub const RPC_DEADLINE_MAX_MS: u64 = 600_000;
+
+/// How long a request that may be sent again waits before it is.
+pub const RPC_RETRY_MS: u64 = 20;
+
+/// The longest explanation that an error carries.
+pub const RPC_ERROR_TEXT_BYTES_MAX: usize = 256;
+
+/// A finished call's copy of its request keeps its memory for the next call up to this size.
+pub const RPC_SPARE_BYTES_MAX: usize = 16 * 1024;
+
 /// The largest segment: 2^32 pages, 16 TiB.
 pub const SEGMENT_BYTES_MAX: u64 = (PAGE_BYTES as u64) << 32;
 
@@ -80,8 +115,9 @@ pub const FRAME_GAPS_TRIED_MAX: usize = 4096;
 /// Pages that are given back to the kernel before a segment's lock is let go for others.
 pub const RELEASE_RUN_PAGES_MAX: u64 = 512;
 
-/// Times that the evictor is asked before a reservation fails.
-pub const EVICTIONS_MAX: usize = 4;
+/// Times that the evictor is asked before a reservation fails. More than one, since other threads may take what it has
+/// given back.
+pub const EVICTIONS_MAX: usize = 16;
 
 /// Registered staging buffers: (bytes each, how many). All together stay well below the 8 MiB that a user who is not
 /// root may lock.
@@ -102,3 +138,7 @@ pub const JOIN_ADDRESSES_MAX: usize = 64;
 
 /// The longest configuration file.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// Combinations of label values that one metric shows; what comes after them is counted together. Room for a label with
+/// all peers of a large cluster.
+pub const METRIC_SERIES_MAX: usize = 1024;
