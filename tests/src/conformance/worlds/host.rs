@@ -33,7 +33,14 @@ pub fn kind(name: &str) -> Option<Kind> {
     KINDS.iter().copied().find(|kind| kind.name == name)
 }
 
-const KINDS: &[Kind] = &[Kind { name: "tcp", make: |config| Ok(scios::verbs::tcp::TcpFabric::new(config)?) }];
+const KINDS: &[Kind] = &[
+    Kind { name: "tcp", make: |config| Ok(scios::verbs::tcp::TcpFabric::new(config)?) },
+    // Receivers that never spin work differently: each connection has a thread.
+    Kind {
+        name: "tcp-blocking",
+        make: |config| Ok(scios::verbs::tcp::TcpFabric::new(FabricConfig { spin_us: 0, ..config })?),
+    },
+];
 
 #[derive(Debug)]
 pub struct HostWorld {
