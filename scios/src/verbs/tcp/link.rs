@@ -302,41 +302,42 @@ impl Link {
         Ok(())
     }
 
-    /// Receiver: the kernel takes bytes again. True when senders that were told `Full` may go on.
+    /// Receiver: the kernel takes bytes again. True when senders that were told `Full` may go on; there may be more to
+    /// flush then, and the poller will say so.
     pub(super) fn flush(&self) -> bool {
-        loop {
-            // The lock is given back between two chunks, so a sender waits for one system call at most.
-            let mut outbox = self.outbox.lock();
-            if !outbox.queue.is_empty() && !self.flush_chunk(&mut outbox) {
-                return relieved(&mut outbox);
-            }
-            if outbox.queue.is_empty() {
-                self.watch(&outbox, false);
-                if outbox.finish {
-                    let _ = rustix::net::shutdown(&*self.socket, Shutdown::Write);
+        let mut outbox = self.outbox.lock();
+        while let Some(chunk) = outbox.queue.take_front() {
+            // Sent without the lock: the chunk still counts as waiting, so senders queue behind it meanwhile.
+            drop(outbox);
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            let sent = rustix::net::send(&*self.socket, chunk.rest(), flags);
+            outbox = self.outbox.lock();
+            match sent {
+                Ok(taken) => {
+                    let all = taken == chunk.rest().len();
+                    outbox.queue.put_back(chunk, taken);
+                    if relieved(&mut outbox) {
+                        return true;
+                    }
+                    if !all {
+                        return false;
+                    }
                 }
-                return relieved(&mut outbox);
+                Err(Errno::INTR) => outbox.queue.put_back(chunk, 0),
+                Err(Errno::AGAIN) => {
+                    outbox.queue.put_back(chunk, 0);
+                    return relieved(&mut outbox);
+                }
+                Err(error) => {
+                    self.break_off(&mut outbox, error);
+                }
             }
         }
-    }
-
-    /// False when the kernel takes no more for now.
-    fn flush_chunk(&self, outbox: &mut Outbox) -> bool {
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        let front = outbox.queue.front();
-        let whole = front.len();
-        match rustix::net::send(&*self.socket, front, flags) {
-            Ok(taken) => {
-                outbox.queue.sent(taken);
-                taken == whole
-            }
-            Err(Errno::AGAIN) => false,
-            Err(Errno::INTR) => true,
-            Err(error) => {
-                self.break_off(outbox, error);
-                true
-            }
+        self.watch(&outbox, false);
+        if outbox.finish {
+            let _ = rustix::net::shutdown(&*self.socket, Shutdown::Write);
         }
+        relieved(&mut outbox)
     }
 
     /// Receiver: ends sending, with a goodbye unless the connection is broken. Operations under way stay to be

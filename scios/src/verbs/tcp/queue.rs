@@ -11,17 +11,24 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Emptied chunks that are kept while there is traffic.
 const SPARES_MAX: usize = SEND_QUEUE_BYTES_MAX / CHUNK_BYTES;
 
+/// Bytes in one piece: those from `start` to `used` are still to be sent.
 #[derive(Debug)]
-struct Chunk {
+pub(super) struct Chunk {
     bytes: Box<[u8]>,
+    start: usize,
     used: usize,
+}
+
+impl Chunk {
+    pub(super) fn rest(&self) -> &[u8] {
+        self.bytes.get(self.start..self.used).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Default)]
 pub(super) struct SendQueue {
     chunks: VecDeque<Chunk>,
-    /// How much of the first chunk is gone.
-    start: usize,
+    /// Of all chunks, and of the one that was taken out.
     bytes: usize,
     spares: Vec<Chunk>,
 }
@@ -79,7 +86,7 @@ impl SendQueue {
     /// What is free of the last chunk; never empty.
     fn room(&mut self) -> &mut [u8] {
         if self.chunks.back().is_none_or(|chunk| chunk.used == CHUNK_BYTES) {
-            let fresh = || Chunk { bytes: vec![0; CHUNK_BYTES].into(), used: 0 };
+            let fresh = || Chunk { bytes: vec![0; CHUNK_BYTES].into(), start: 0, used: 0 };
             let chunk = self.spares.pop().unwrap_or_else(fresh);
             self.chunks.push_back(chunk);
         }
@@ -93,22 +100,19 @@ impl SendQueue {
         }
     }
 
-    /// What to send next.
-    pub(super) fn front(&self) -> &[u8] {
-        self.chunks.front().and_then(|chunk| chunk.bytes.get(self.start..chunk.used)).unwrap_or_default()
+    /// Takes out what to send next. It counts as waiting until `put_back` says how much of it was sent.
+    pub(super) fn take_front(&mut self) -> Option<Chunk> {
+        self.chunks.pop_front()
     }
 
-    /// Says that the first `bytes` of `front` are sent.
-    pub(super) fn sent(&mut self, bytes: usize) {
-        self.start += bytes;
-        self.bytes = self.bytes.saturating_sub(bytes);
-        if self.chunks.front().is_some_and(|chunk| self.start >= chunk.used) {
-            self.start = 0;
-            if let Some(emptied) = self.chunks.pop_front()
-                && self.spares.len() < SPARES_MAX
-            {
-                self.spares.push(Chunk { used: 0, ..emptied });
-            }
+    /// Ends what `take_front` began: the first `sent` bytes are gone.
+    pub(super) fn put_back(&mut self, mut chunk: Chunk, sent: usize) {
+        self.bytes = self.bytes.saturating_sub(sent);
+        chunk.start += sent;
+        if chunk.start < chunk.used {
+            self.chunks.push_front(chunk);
+        } else if self.spares.len() < SPARES_MAX {
+            self.spares.push(Chunk { start: 0, used: 0, ..chunk });
         }
     }
 
@@ -139,13 +143,14 @@ mod tests {
             queue.push_frame([b"header", b"head"], &slices, skip);
             assert_eq!(queue.bytes(), whole.len() - skip);
             let mut out = Vec::new();
-            while !queue.is_empty() {
-                let some = queue.front().len().min(30_000);
-                out.extend_from_slice(&queue.front()[..some]);
-                queue.sent(some);
+            while let Some(chunk) = queue.take_front() {
+                assert!(!queue.is_empty());
+                let some = chunk.rest().len().min(30_000);
+                out.extend_from_slice(&chunk.rest()[..some]);
+                queue.put_back(chunk, some);
             }
             assert!(out == whole[skip..], "skip {skip}");
-            assert!(queue.front().is_empty());
+            assert!(queue.is_empty());
         }
     }
 }
