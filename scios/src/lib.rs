@@ -1,6 +1,7 @@
 //! SciOS: a node's services. Messages, RPC, physical memory and membership; it knows nobody above it.
 //!
 //! - [`memory`]: regions of shareable memory, the node's frame budget.
+//! - [`metrics`], [`logging`]: what a node counts, measures and says.
 //! - [`verbs`]: the fabric: ordered messages, placed pages and one-sided operations, over TCP, RDMA or a simulator.
 //! - [`rpc`]: typed requests and one-way messages on top of it.
 //! - [`limits`]: every bound of this crate, by name.
@@ -8,7 +9,9 @@
 pub mod auth;
 pub mod ids;
 pub mod limits;
+pub mod logging;
 pub mod memory;
+pub mod metrics;
 pub mod rpc;
 pub mod time;
 pub mod verbs;

@@ -16,8 +16,18 @@ pub const GATHER_SLICES_MAX: usize = 16;
 /// Bytes that may wait to be sent to one peer; beyond that, `send` answers `Full`.
 pub const SEND_QUEUE_BYTES_MAX: usize = 4 << 20;
 
+/// Bytes that one-sided reads to one peer may ask for at once; beyond that, they answer `Full`. What a node has to
+/// hold for a peer that asks and doesn't take is bounded by this.
+pub const READ_BYTES_IN_FLIGHT_MAX: usize = 4 << 20;
+
+/// What a TCP connection receives into: several messages at once, and always room for the longest.
+pub const RECEIVE_BUFFER_BYTES: usize = 256 << 10;
+
 /// One-sided operations under way to one peer; beyond that, they answer `Full`.
 pub const OPS_IN_FLIGHT_MAX: usize = 256;
+
+/// Bytes of headers and acknowledgements of all operations that may be under way to one peer.
+pub const HEADERS_IN_FLIGHT_BYTES_MAX: usize = OPS_IN_FLIGHT_MAX * 64;
 
 /// Grants of local memory that are live at once, over all peers.
 pub const GRANTS_MAX: usize = 65_536;
@@ -33,6 +43,9 @@ pub const HANDSHAKE_BYTES_MAX: usize = 1024;
 
 /// A connection that has not authenticated within this time is closed.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
+
+/// How long a connection that was closed here waits for the other side to close too, so that it sees the reason.
+pub const LINGER_MS: u64 = 1_000;
 
 /// How often a fabric calls `Event::Tick`.
 pub const TICK_MS: u64 = 10;
@@ -99,8 +112,9 @@ pub const FRAME_GAPS_TRIED_MAX: usize = 4096;
 /// Pages that are given back to the kernel before a segment's lock is let go for others.
 pub const RELEASE_RUN_PAGES_MAX: u64 = 512;
 
-/// Times that the evictor is asked before a reservation fails.
-pub const EVICTIONS_MAX: usize = 4;
+/// Times that the evictor is asked before a reservation fails. More than one, since other threads may take what it has
+/// given back.
+pub const EVICTIONS_MAX: usize = 16;
 
 /// Registered staging buffers: (bytes each, how many). All together stay well below the 8 MiB that a user who is not
 /// root may lock.
@@ -121,3 +135,7 @@ pub const JOIN_ADDRESSES_MAX: usize = 64;
 
 /// The longest configuration file.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// Combinations of label values that one metric shows; what comes after them is counted together. Room for a label with
+/// all peers of a large cluster.
+pub const METRIC_SERIES_MAX: usize = 1024;
