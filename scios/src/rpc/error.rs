@@ -42,6 +42,42 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// Every `name`.
+    pub const NAMES: [&str; 13] = [
+        "timed_out",
+        "peer_lost",
+        "cancelled",
+        "stale_epoch",
+        "refused",
+        "failed",
+        "answer_lost",
+        "answer",
+        "too_many_calls",
+        "full",
+        "too_long",
+        "encode",
+        "stopped",
+    ];
+
+    /// What counters and logs call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TimedOut { .. } => "timed_out",
+            Self::PeerLost { .. } => "peer_lost",
+            Self::Cancelled { .. } => "cancelled",
+            Self::StaleEpoch { .. } => "stale_epoch",
+            Self::Refused { .. } => "refused",
+            Self::Failed(_) => "failed",
+            Self::AnswerLost(_) => "answer_lost",
+            Self::Answer(_) => "answer",
+            Self::TooManyCalls => "too_many_calls",
+            Self::Full => "full",
+            Self::TooLong { .. } => "too_long",
+            Self::Encode(_) => "encode",
+            Self::Stopped { .. } => "stopped",
+        }
+    }
+
     /// False when the peer has certainly not run the request.
     pub fn may_have_run(&self) -> bool {
         match self {
