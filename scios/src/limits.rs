@@ -94,6 +94,9 @@ pub const RPC_RETRY_MS: u64 = 20;
 /// The longest explanation that an error carries.
 pub const RPC_ERROR_TEXT_BYTES_MAX: usize = 256;
 
+/// Bytes of requests to one peer that are kept because they may have to be sent again.
+pub const RPC_KEPT_BYTES_MAX: usize = 16 * RPC_MESSAGE_BYTES_MAX;
+
 /// A finished call's copy of its request keeps its memory for the next call up to this size.
 pub const RPC_SPARE_BYTES_MAX: usize = 16 * 1024;
 
