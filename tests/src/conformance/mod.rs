@@ -8,5 +8,6 @@ pub mod peer;
 pub mod recorder;
 pub mod runner;
 pub mod signal;
+pub mod wire;
 pub mod world;
 pub mod worlds;

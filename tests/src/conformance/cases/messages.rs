@@ -94,6 +94,7 @@ pub(super) fn nobody_is_reached_who_is_not_up(lab: &Lab<'_>) {
     assert_eq!(a.fabric.send(b.id, b"too early", &[]), Err(SendError::NotConnected(b.id)));
     lab.join(&a, &b);
     a.fabric.disconnect(b.id);
+    lab.wait_down(&a, b.id);
     assert_eq!(a.fabric.send(b.id, b"too late", &[]), Err(SendError::NotConnected(b.id)));
 }
 

@@ -86,7 +86,7 @@ pub(super) fn what_several_threads_send_arrives_once_and_in_each_ones_order(lab:
 
 pub(super) fn long_and_short_messages_keep_their_order(lab: &Lab<'_>) {
     let (a, b) = lab.pair();
-    let size = |n: u64| if n % 3 == 0 { MESSAGE_BYTES_MAX - 8 } else { n as usize };
+    let size = |n: u64| if n.is_multiple_of(3) { MESSAGE_BYTES_MAX - 8 } else { n as usize };
     for n in 0..90 {
         lab.send(&a, b.id, &numbered(n, size(n)), &[]);
     }

@@ -1,9 +1,9 @@
 //! The fabrics that the suite knows.
 
+mod host;
 mod places;
 mod processes;
 mod sim;
 
-pub use places::{mute, nobody, stranger};
-pub use processes::Child;
+pub use host::{HostWorld, Kind, kind};
 pub use sim::SimWorld;

@@ -9,7 +9,7 @@ use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 use crate::conformance::world::Place;
 
 /// Answers each connection with what a web server says to bytes that it doesn't understand.
-pub fn stranger() -> Place {
+pub(super) fn stranger() -> Place {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = listener.local_addr().expect("an address");
     let thread = std::thread::spawn(move || {
@@ -44,14 +44,14 @@ impl Drop for Stranger {
 }
 
 /// The kernel takes connections; nobody looks at them.
-pub fn mute() -> Place {
+pub(super) fn mute() -> Place {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = listener.local_addr().expect("an address").to_string();
     Place { address, kept: Box::new(listener) }
 }
 
 /// A port that is taken, so that nobody else gets it, and on which nobody listens.
-pub fn nobody() -> Place {
+pub(super) fn nobody() -> Place {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("socket");
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
     bind(&socket, &any).expect("bind");

@@ -10,7 +10,7 @@ use scios::verbs::FabricConfig;
 
 use crate::conformance::world::Process;
 
-pub struct Child {
+pub(super) struct Child {
     child: Mutex<std::process::Child>,
     pid: Pid,
     address: String,
@@ -19,7 +19,7 @@ pub struct Child {
 impl Child {
     /// Starts `peer FABRIC ID LISTEN LIVENESS_MS [SECRET]`, which prints its address when it serves. It ends with its
     /// input, so it can't outlive this process, whatever happens to it.
-    pub fn start(fabric: &str, config: &FabricConfig) -> Self {
+    pub(super) fn start(fabric: &str, config: &FabricConfig) -> Self {
         let mut command = Command::new(binary());
         command.args([fabric, &config.id.get().to_string(), &config.listen]);
         command.arg(config.liveness_timeout_ms.to_string());
