@@ -1,3 +1,5 @@
 //! SciFS: a cluster's memory that people mount. The daemon and its command.
 
 pub mod control;
+pub mod exit;
+pub mod options;

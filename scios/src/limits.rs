@@ -55,10 +55,6 @@ pub const MEMBERS_MAX: usize = 1024;
 /// Voters of one cluster; always an odd number of them.
 pub const VOTERS_MAX: usize = 5;
 
-/// How long a silent node may be believed alive, as a user may set it.
-pub const FAILURE_TIMEOUT_MS_MIN: u64 = 400;
-pub const FAILURE_TIMEOUT_MS_MAX: u64 = 600_000;
-
 /// One command of the replicated state.
 pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
 
@@ -94,3 +90,41 @@ pub const DIALS_PER_TICK_MAX: usize = 8;
 
 /// Terms and log indexes beyond this can't be reached by counting; a peer that names one is refused.
 pub const RAFT_NUMBER_MAX: u64 = 1 << 56;
+
+/// The largest segment: 2^32 pages, 16 TiB.
+pub const SEGMENT_BYTES_MAX: u64 = (PAGE_BYTES as u64) << 32;
+
+/// The smallest frame budget that a node can work with: its staging buffers and a few pages.
+pub const BUDGET_BYTES_MIN: u64 = 16 << 20;
+
+/// The longest run of adjacent frames that is handed out at once: as long as one operation places.
+pub const FRAME_RUN_MAX: usize = PLACED_BYTES_MAX / PAGE_BYTES;
+
+/// Gaps that are looked at for a run of frames before the pool is called fragmented.
+pub const FRAME_GAPS_TRIED_MAX: usize = 4096;
+
+/// Pages that are given back to the kernel before a segment's lock is let go for others.
+pub const RELEASE_RUN_PAGES_MAX: u64 = 512;
+
+/// Times that the evictor is asked before a reservation fails.
+pub const EVICTIONS_MAX: usize = 4;
+
+/// Registered staging buffers: (bytes each, how many). All together stay well below the 8 MiB that a user who is not
+/// root may lock.
+pub const STAGING_CLASSES: [(usize, usize); 3] =
+    [(PAGE_BYTES, 256), (16 * PAGE_BYTES, 16), (PLACED_BYTES_MAX, 2)];
+
+/// The longest that a receiver may be told to poll before it blocks: above it, it is a core that is given away.
+pub const SPIN_US_MAX: u64 = 1_000_000;
+
+/// Below it, a node that is only busy would be declared dead.
+pub const FAILURE_TIMEOUT_MS_MIN: u64 = 100;
+
+/// Above it, programs wait so long for a dead node that they look hung.
+pub const FAILURE_TIMEOUT_MS_MAX: u64 = 600_000;
+
+/// Members that a node tries to join through.
+pub const JOIN_ADDRESSES_MAX: usize = 64;
+
+/// The longest configuration file.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
