@@ -1,6 +1,7 @@
 //! Golden bytes of every field type, and what a reader says to bytes that are wrong.
 
 use super::*;
+use crate::verbs::RemoteKey;
 
 fn written(put: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut writer = Writer::new();
