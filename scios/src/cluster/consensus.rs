@@ -58,8 +58,7 @@ impl std::fmt::Debug for Consensus {
 impl Consensus {
     /// The only voter of a new cluster, with the replicated state it begins with.
     pub(super) fn found(me: NodeId, seed: u64, state: Vec<u8>) -> Result<Self, Broken> {
-        let mut snapshot = Snapshot::default();
-        snapshot.data = state.into();
+        let mut snapshot = Snapshot { data: state.into(), ..Snapshot::default() };
         snapshot.mut_metadata().index = 1;
         snapshot.mut_metadata().term = 1;
         snapshot.mut_metadata().mut_conf_state().voters = vec![me.get()];

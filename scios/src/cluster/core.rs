@@ -581,6 +581,20 @@ impl<M: Machine> Cluster<M> {
         &self.machine
     }
 
+    pub fn is_connected(&self, peer: NodeId) -> bool {
+        self.up.contains(&peer)
+    }
+
+    /// The term in which this node leads, if it does as far as it knows.
+    pub fn leading(&self) -> Option<u64> {
+        self.consensus.as_ref().filter(|c| c.leads()).map(Consensus::term)
+    }
+
+    /// Whether it leads and a quorum has stood by it so lately that nobody else can.
+    pub fn has_authority(&self, now: Nanos) -> bool {
+        self.consensus.as_ref().is_some_and(|c| c.leads() && self.authority.holds(now, c.term()))
+    }
+
     /// Until when this node may act, on its own clock. Past or zero: it must not.
     pub fn lease_until(&self) -> Nanos {
         self.lease.until()

@@ -84,8 +84,7 @@ impl Log {
     /// Keeps a snapshot of the state at `index` for members that lack what was cut off.
     pub(super) fn set_snapshot(&mut self, index: u64, data: Vec<u8>) {
         let Ok(term) = self.term(index) else { return };
-        let mut snapshot = Snapshot::default();
-        snapshot.data = data.into();
+        let mut snapshot = Snapshot { data: data.into(), ..Snapshot::default() };
         snapshot.mut_metadata().index = index;
         snapshot.mut_metadata().term = term;
         snapshot.mut_metadata().set_conf_state(self.conf.clone());

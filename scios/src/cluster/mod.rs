@@ -18,14 +18,16 @@
 //! | `state`, `command`, `view` | what is replicated |
 //! | `consensus`, `log`, `guard`, `raft_wire` | the consensus library, tamed |
 //! | `proposals`, `announcements`, `wire`, `api`, `status` | commands under way; soft state; messages; the surface |
+//! | `driver` | [`ClusterNode`]: all of it on an RPC endpoint |
 //!
-//! What is absent: nothing here opens a socket, reads a clock, starts a thread or writes a file.
+//! What is absent: nothing but `driver` knows that threads exist, and nothing at all opens a socket, reads a clock, starts a thread or writes a file.
 
 mod announcements;
 mod api;
 mod command;
 mod consensus;
 mod core;
+mod driver;
 mod guard;
 mod joining;
 mod leading;
@@ -41,8 +43,9 @@ mod view;
 mod wire;
 
 pub use self::api::{Config, Effect, Input, JoinError, Standing};
-pub use self::command::{Outcome, Refusal};
+pub use self::command::{Cause, Outcome, Refusal};
 pub use self::core::Cluster;
+pub use self::driver::{ClusterNode, Decision, Ended, Watcher};
 pub use self::proposals::ProposeError;
 pub use self::state::{Machine, NoMachine};
 pub use self::status::{Quorum, Status};

@@ -92,10 +92,6 @@ impl Proposals {
         self.pending.values().any(|p| p.waiter == waiter)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.pending.is_empty()
-    }
-
     /// The leader has changed, so whatever was given to the last one may be lost.
     pub(super) fn send_again(&mut self) {
         self.pending.values_mut().for_each(|p| p.sent = None);

@@ -119,11 +119,7 @@ fn put_conf(to: &mut Writer, c: &ConfState) {
 
 fn get_conf(from: &mut Reader<'_>) -> Result<ConfState, DecodeError> {
     let mut ids = || from.list("configuration", 2 * MEMBERS_MAX, Reader::u64);
-    let mut c = ConfState::default();
-    c.voters = ids()?;
-    c.learners = ids()?;
-    c.voters_outgoing = ids()?;
-    c.learners_next = ids()?;
-    c.auto_leave = from.bool()?;
-    Ok(c)
+    let (voters, learners, voters_outgoing, learners_next) = (ids()?, ids()?, ids()?, ids()?);
+    let auto_leave = from.bool()?;
+    Ok(ConfState { voters, learners, voters_outgoing, learners_next, auto_leave, ..ConfState::default() })
 }

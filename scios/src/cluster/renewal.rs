@@ -73,20 +73,25 @@ impl<M: Machine> Cluster<M> {
             let leader = leader.map(|m| Contact { id: m.id, address: m.address.clone() });
             return self.send(from, Talk::NotLeader { leader });
         }
+        let member = self.state.view().member(from).filter(|_| !self.watch.is_condemned(from));
+        let leaving = member.is_some_and(|m| m.leaving);
+        let known = member.is_some();
+        if known {
+            self.watch.hear(now, from);
+        }
         // Before it has applied all that was committed, a leader doesn't know whom it may grant a lease; and unless a
         // quorum has stood by it just now, somebody else may lead.
         if !consensus.leads_informed() || !self.authority.holds(now, consensus.term()) {
             return;
         }
-        let Some(member) = self.state.view().member(from) else {
+        if !known {
             let epoch = self.state.view().epoch;
-            return self.send(from, Talk::Expelled { epoch });
-        };
-        if self.watch.is_condemned(from) {
+            // The condemned are told once they are buried.
+            if !self.state.view().contains(from) {
+                self.send(from, Talk::Expelled { epoch });
+            }
             return;
         }
-        let leaving = member.leaving;
-        self.watch.hear(now, from);
         if !leaving {
             self.announcements.hear(Announcement { member: from, free: has.0, load: has.1 });
             let (seen, announcements) = self.announcements.since(seen);

@@ -21,6 +21,8 @@ pub struct Status {
     /// The index of the last command that this node has applied.
     pub applied: u64,
     pub voters: Vec<NodeId>,
+    /// While the voters change: those of before, who still have to agree.
+    pub voters_outgoing: Vec<NodeId>,
     /// How long this node may act without hearing more.
     pub lease_left: Duration,
     pub quorum: Quorum,
@@ -59,6 +61,7 @@ impl<M: Machine> Cluster<M> {
             term: consensus.map_or(0, |c| c.term()),
             applied: consensus.map_or(0, |c| c.applied()),
             voters: consensus.map(|c| self.ids(&c.conf().voters)).unwrap_or_default(),
+            voters_outgoing: consensus.map(|c| self.ids(&c.conf().voters_outgoing)).unwrap_or_default(),
             lease_left: self.lease.until().since(now),
             quorum: match self.leaderless_since {
                 None => Quorum::Reached,
