@@ -121,6 +121,11 @@ impl Consensus {
         self.conf().voters.contains(&id.get()) || self.conf().voters_outgoing.contains(&id.get())
     }
 
+    /// Whether the voters are changing, or may be: nothing that was decided about them is certain yet.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.is_joint() || self.is_changing()
+    }
+
     /// Whether these nodes together decide, in the present configuration.
     pub(super) fn is_quorum(&self, nodes: impl IntoIterator<Item = NodeId>) -> bool {
         let nodes = nodes.into_iter().map(NodeId::get).collect();
@@ -182,7 +187,7 @@ impl Consensus {
 
     /// Proposes a change of the configuration; none of it leaves a joint one.
     pub(super) fn propose_change(&mut self, changes: &[Change]) -> Result<bool, Broken> {
-        let voters = changes.iter().any(|c| matches!(c, Change::Vote(_)) || self.changes_voters(*c));
+        let voters = changes.iter().any(|c| matches!(c, Change::Vote(_)) || self.touches_voter(*c));
         let mut change = ConfChangeV2::default();
         if voters || changes.len() > 1 {
             change.set_transition(ConfChangeTransition::Explicit);
@@ -194,7 +199,8 @@ impl Consensus {
         contained(|| self.node.propose_conf_change(context, change)).map(|r| r.is_ok())
     }
 
-    fn changes_voters(&self, change: Change) -> bool {
+    /// Whether a change takes somebody's vote.
+    pub(super) fn touches_voter(&self, change: Change) -> bool {
         let (Change::Vote(id) | Change::Learn(id) | Change::Remove(id)) = change;
         self.conf().voters.contains(&id.get())
     }
@@ -293,8 +299,7 @@ impl Consensus {
     fn change(&mut self, context: &[u8]) -> Result<(), Broken> {
         let changes = decode_changes(context).map_err(broken)?;
         let mut change = ConfChangeV2::default();
-        if changes.len() > 1
-            || changes.iter().any(|c| matches!(c, Change::Vote(_)) || self.changes_voters(*c))
+        if changes.len() > 1 || changes.iter().any(|c| matches!(c, Change::Vote(_)) || self.touches_voter(*c))
         {
             change.set_transition(ConfChangeTransition::Explicit);
         }

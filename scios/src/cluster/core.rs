@@ -235,7 +235,7 @@ impl<M: Machine> Cluster<M> {
             Talk::Granted { asked, seen, announcements } => {
                 self.granted(now, from, asked, seen, announcements);
             }
-            Talk::NotLeader { leader } => self.redirected(now, from, leader),
+            Talk::NotLeader { leader } => self.redirected(now, leader),
             Talk::Confirm { term, asked } => self.asked_to_confirm(now, from, term, asked),
             Talk::Confirmed { term, asked } => self.confirmed(now, from, term, asked),
         }

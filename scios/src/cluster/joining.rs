@@ -113,7 +113,8 @@ impl<M: Machine> Cluster<M> {
         memory: u64,
     ) {
         let view = self.state.view();
-        let member = matches!(self.phase, Phase::Member) && view.contains(self.config.id);
+        let member =
+            matches!(self.phase, Phase::Member | Phase::Leaving { .. }) && view.contains(self.config.id);
         let answer = if !member {
             Some(JoinAnswer::Later(NotNow::NotMember))
         } else if cluster != 0 && cluster != view.cluster {

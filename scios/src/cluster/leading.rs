@@ -40,13 +40,15 @@ impl<M: Machine> Cluster<M> {
     }
 
     /// Declares dead who was silent for too long. Only a leader that a quorum stands by may judge: a silence may be its
-    /// own fault.
+    /// own fault. A voter first loses its vote: it may be alive and needed until that is decided, and ends itself when
+    /// it learns that it was removed.
     fn bury(&mut self, now: Nanos) -> Result<(), Broken> {
-        let timing = self.config.timing;
-        while let Some(consensus) = &self.consensus
-            && self.authority.holds(now, consensus.term())
-            && let Some(id) = self.watch.overdue(now, &timing)
-        {
+        let Some(consensus) = self.consensus.as_ref().filter(|c| self.authority.holds(now, c.term())) else {
+            return Ok(());
+        };
+        let overdue = self.watch.overdue(now, &self.config.timing);
+        let dead: Vec<NodeId> = overdue.filter(|id| !consensus.votes(*id)).collect();
+        for id in dead {
             let silent_ms = self.watch.silent_for(now, id).unwrap_or_default().as_millis() as u64;
             tracing::warn!(member = %id, silent_ms, "declared dead");
             if !self.remove(id, Cause::Dead)? {
@@ -70,7 +72,7 @@ impl<M: Machine> Cluster<M> {
 
     /// Brings the configuration of the consensus into line with the members, one step at a time.
     fn reconcile(&mut self, now: Nanos) -> Result<(), Broken> {
-        let voters = self.voters_wanted();
+        let voters = self.voters_wanted(now);
         let Some(consensus) = &mut self.consensus else { return Ok(()) };
         if consensus.is_changing() {
             return Ok(());
@@ -78,7 +80,13 @@ impl<M: Machine> Cluster<M> {
         if consensus.is_joint() {
             return consensus.propose_change(&[]).map(|_| ());
         }
-        let changes = changes(consensus.conf(), self.state.view(), &voters);
+        let Some(consensus) = &self.consensus else { return Ok(()) };
+        let mut changes = changes(consensus.conf(), self.state.view(), &voters);
+        if !self.can_decide(now, &voters) {
+            // The old voters may still come to a decision where the new ones could not.
+            changes.retain(|change| !matches!(change, Change::Vote(_)) && !consensus.touches_voter(*change));
+        }
+        let Some(consensus) = &mut self.consensus else { return Ok(()) };
         if !changes.is_empty() {
             return consensus.propose_change(&changes).map(|_| ());
         }
@@ -93,10 +101,12 @@ impl<M: Machine> Cluster<M> {
 
     /// Who should vote. Those who do stay, the leader before others; the places that are left go by number, to
     /// members that have nearly all of the log. Always an odd number.
-    fn voters_wanted(&self) -> Vec<NodeId> {
+    fn voters_wanted(&self, now: Nanos) -> Vec<NodeId> {
         let Some(consensus) = &self.consensus else { return Vec::new() };
-        let (view, me) = (self.state.view(), self.config.id);
-        let staying = || view.members().filter(|m| !m.leaving);
+        let (view, me, timing) = (self.state.view(), self.config.id, self.config.timing);
+        let judge = self.authority.holds(now, consensus.term());
+        let dead = |id: NodeId| judge && self.watch.is_overdue(now, id, &timing);
+        let staying = || view.members().filter(|m| !m.leaving && !dead(m.id));
         let places = match staying().take(usize::from(view.voters_max)).count() {
             0..=2 => 1,
             3..=4 => 3,
@@ -105,7 +115,7 @@ impl<M: Machine> Cluster<M> {
         let voting = |id: NodeId| consensus.conf().voters.contains(&id.get());
         let leader = staying().filter(|m| m.id == me && voting(m.id));
         let voters = staying().filter(|m| m.id != me && voting(m.id));
-        let able = staying().filter(|m| !voting(m.id) && self.up.contains(&m.id) && consensus.is_close(m.id));
+        let able = staying().filter(|m| !voting(m.id) && self.answers(now, m.id) && consensus.is_close(m.id));
         let mut wanted: Vec<NodeId> = leader.chain(voters).chain(able).map(|m| m.id).take(places).collect();
         if wanted.len() == 2 || wanted.len() == 4 {
             wanted.pop();
@@ -120,6 +130,24 @@ impl<M: Machine> Cluster<M> {
         wanted
     }
 
+    /// Whether a majority of these nodes answers at this moment. A configuration that can't decide can't be left
+    /// either, so none must be entered whose majority may be gone.
+    fn can_decide(&self, now: Nanos, voters: &[NodeId]) -> bool {
+        voters.iter().filter(|id| self.answers(now, **id)).count() > voters.len() / 2
+    }
+
+    fn answers(&self, now: Nanos, id: NodeId) -> bool {
+        let Some(consensus) = &self.consensus else { return false };
+        let timing = self.config.timing;
+        if id == self.config.id {
+            true
+        } else if consensus.votes(id) && !self.authority.is_abdicated() {
+            self.authority.confirmed_lately(now, id, &timing)
+        } else {
+            self.up.contains(&id) && self.watch.silent_for(now, id).is_some_and(|s| s < timing.failure / 2)
+        }
+    }
+
     /// A leader that leaves gives its place to the voter that is furthest.
     fn hand_over(&mut self, now: Nanos, voters: &[NodeId]) -> Result<(), Broken> {
         let me = self.config.id;
@@ -129,8 +157,10 @@ impl<M: Machine> Cluster<M> {
         }
         let Some(consensus) = &mut self.consensus else { return Ok(()) };
         let staying = |id: &NodeId| self.state.view().member(*id).is_some_and(|m| !m.leaving);
-        let others = voters.iter().copied().filter(|id| *id != me && self.up.contains(id) && staying(id));
-        if let Some(next) = others.max_by_key(|id| consensus.matched(*id)) {
+        let able = |id: &NodeId| *id != me && self.up.contains(id) && consensus.votes(*id) && staying(id);
+        let others = voters.iter().copied().filter(able);
+        let next = others.max_by_key(|id| consensus.matched(*id));
+        if let Some(next) = next {
             self.next_transfer = now + self.config.timing.renew;
             self.authority.abdicate();
             consensus.transfer(next)?;
@@ -147,9 +177,7 @@ impl<M: Machine> Cluster<M> {
         let mut wanted: Vec<String> = Vec::new();
         match &self.phase {
             Phase::Joining(_) => {
-                if self.up.is_empty() {
-                    wanted.extend(self.config.join.iter().cloned());
-                }
+                wanted.extend(self.config.join.iter().cloned());
             }
             Phase::Member | Phase::Leaving { .. } => self.members_to_dial(now, &mut wanted),
             Phase::Ended(_) => {}
@@ -183,6 +211,10 @@ impl<M: Machine> Cluster<M> {
             let start = self.rotation.wrapping_mul(DIALS_PER_TICK_MAX) % others.len().max(1);
             self.rotation = self.rotation.wrapping_add(1);
             wanted.extend(others.iter().cycle().skip(start).take(others.len()).cloned());
+        }
+        // Nobody it knows answers: they may all have gone while it was cut off.
+        if !self.lease.holds(now) {
+            wanted.extend(self.config.join.iter().cloned());
         }
     }
 }

@@ -108,8 +108,17 @@ impl Authority {
         self.until = Nanos::ZERO;
     }
 
+    pub(super) fn is_abdicated(&self) -> bool {
+        self.abdicated
+    }
+
     pub(super) fn holds(&self, now: Nanos, term: u64) -> bool {
         self.term == term && now < self.until
+    }
+
+    /// Whether this voter stood by the leader just now.
+    pub(super) fn confirmed_lately(&self, now: Nanos, voter: NodeId, timing: &Timing) -> bool {
+        self.confirmed.get(&voter).is_some_and(|asked| *asked + timing.promise > now)
     }
 
     /// Whether it is time to ask the voters again.
@@ -193,13 +202,16 @@ impl Watch {
         self.not_before = self.not_before.max(now + timing.failure);
     }
 
-    /// The member that has been silent for longest, if it is to be declared dead.
-    pub(super) fn overdue(&self, now: Nanos, timing: &Timing) -> Option<NodeId> {
-        if now < self.not_before {
-            return None;
-        }
-        let silent = self.order.iter().take_while(|(heard, _)| *heard + timing.failure <= now);
-        silent.map(|(_, id)| *id).find(|id| !self.condemned.contains(id))
+    /// The members that have been silent for so long that they are to be declared dead.
+    pub(super) fn overdue(&self, now: Nanos, timing: &Timing) -> impl Iterator<Item = NodeId> {
+        let failure = timing.failure;
+        let silent = self.order.iter().take_while(move |(heard, _)| *heard + failure <= now);
+        let judge = now >= self.not_before;
+        silent.map(|(_, id)| *id).filter(move |id| judge && !self.condemned.contains(id))
+    }
+
+    pub(super) fn is_overdue(&self, now: Nanos, id: NodeId, timing: &Timing) -> bool {
+        now >= self.not_before && self.heard.get(&id).is_some_and(|heard| *heard + timing.failure <= now)
     }
 
     /// Its removal is in the log: whatever it says now comes too late.

@@ -53,15 +53,8 @@ impl<M: Machine> Cluster<M> {
         {
             return Some(leader);
         }
-        let view = self.state.view();
-        let members: Vec<NodeId> = self
-            .up
-            .iter()
-            .copied()
-            .filter(|id| view.contains(*id) || self.contacts.iter().any(|c| c.id == *id))
-            .collect();
         self.rotation = self.rotation.wrapping_add(1);
-        members.get(self.rotation % members.len().max(1)).copied()
+        self.up.iter().nth(self.rotation % self.up.len().max(1)).copied()
     }
 
     /// A member asks this node to prolong its lease.
@@ -117,10 +110,7 @@ impl<M: Machine> Cluster<M> {
         self.effects.push(Effect::Lease { until: self.lease.until() });
     }
 
-    pub(super) fn redirected(&mut self, now: Nanos, from: NodeId, leader: Option<Contact>) {
-        if !self.is_member_or_contact(from) {
-            return;
-        }
+    pub(super) fn redirected(&mut self, now: Nanos, leader: Option<Contact>) {
         let Some(leader) = leader.filter(|l| l.id != self.config.id && !self.state.was_removed(l.id)) else {
             return;
         };
@@ -179,11 +169,12 @@ impl<M: Machine> Cluster<M> {
         }
     }
 
-    /// Only what this node knows as a member may tell it that it was removed.
+    /// Somebody of this cluster says that this node was removed. Nobody says so who doesn't know.
     pub(super) fn told_expelled(&mut self, from: NodeId, epoch: Epoch) {
-        if !self.is_member_or_contact(from) || epoch < self.state.view().epoch {
+        if epoch < self.state.view().epoch {
             return;
         }
+        tracing::info!(peer = %from, %epoch, "told that this node was removed");
         match self.phase {
             Phase::Leaving { .. } => self.left(),
             _ => self.expelled("it was not heard of in time, so the others went on without it"),

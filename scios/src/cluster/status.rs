@@ -23,6 +23,8 @@ pub struct Status {
     pub voters: Vec<NodeId>,
     /// While the voters change: those of before, who still have to agree.
     pub voters_outgoing: Vec<NodeId>,
+    /// This node leads, and the voters are changing (or may be).
+    pub voters_changing: bool,
     /// How long this node may act without hearing more.
     pub lease_left: Duration,
     pub quorum: Quorum,
@@ -62,6 +64,7 @@ impl<M: Machine> Cluster<M> {
             applied: consensus.map_or(0, |c| c.applied()),
             voters: consensus.map(|c| self.ids(&c.conf().voters)).unwrap_or_default(),
             voters_outgoing: consensus.map(|c| self.ids(&c.conf().voters_outgoing)).unwrap_or_default(),
+            voters_changing: consensus.is_some_and(|c| c.leads() && c.is_unsettled()),
             lease_left: self.lease.until().since(now),
             quorum: match self.leaderless_since {
                 None => Quorum::Reached,

@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use scios::NodeId;
+use scios::verbs::Fabric;
 
-use super::World;
 use super::run::Failure;
+use super::{SimNode, World};
 use crate::invariants::Seen;
 
 /// The course of one run.
@@ -127,6 +128,7 @@ impl World {
         let id = self.nodes[at].id;
         self.note(|| format!("{id} crashes"));
         self.net.crash(id);
+        self.last_crash = Some(self.net.now());
         self.nodes[at].dismantle();
         (self.nodes[at].crashed, self.nodes[at].paused) = (true, false);
         if self.chance.one_in(3) {
@@ -134,17 +136,20 @@ impl World {
         }
     }
 
-    /// Whether every configuration that any node goes by, this one too, keeps its quorum without it.
+    /// Whether every configuration that any node goes by, this one too, keeps its quorum without it. Nobody can say so
+    /// while the voters are changing, or where nobody leads.
     fn can_lose(&self, at: usize) -> bool {
         let left =
             |id: &NodeId| self.nodes.iter().enumerate().any(|(i, n)| n.id == *id && i != at && n.is_live());
-        let quorum = |voters: &[NodeId]| {
-            voters.is_empty() || voters.iter().filter(|id| left(id)).count() > voters.len() / 2
-        };
-        self.nodes.iter().filter(|n| n.is_live()).all(|n| {
-            let status = n.cluster.status();
-            quorum(&status.voters) && quorum(&status.voters_outgoing)
-        })
+        let quorum = |voters: &[NodeId]| voters.iter().filter(|id| left(id)).count() > voters.len() / 2;
+        let leader = |n: &&SimNode| n.is_live() && n.cluster.with(|c| c.has_authority(n.fabric.now()));
+        self.nodes.iter().any(|n| leader(&n))
+            && self.nodes.iter().filter(|n| n.is_live()).all(|n| {
+                let status = n.cluster.status();
+                let known = status.voters.is_empty() || quorum(&status.voters);
+                known && status.voters_outgoing.is_empty() && !status.voters_changing
+            })
+            && self.last_crash.is_none_or(|at| self.net.now() > at + CRASHES_APART)
     }
 
     fn restart_crashed(&mut self) {
@@ -196,7 +201,7 @@ impl World {
 
     fn leave_one(&mut self) {
         let at = self.pick();
-        let staying = self.nodes.iter().filter(|n| n.is_live() && !n.leaving).count();
+        let staying = self.nodes.iter().filter(|n| n.may_act() && !n.leaving).count();
         let node = &self.nodes[at];
         if !node.is_live() || node.paused || node.leaving || staying < 4 || !node.cluster.may_act() {
             return;
@@ -214,5 +219,8 @@ impl World {
         }
     }
 }
+
+/// A leader has noticed one loss when the next one comes.
+const CRASHES_APART: Duration = Duration::from_millis(500);
 
 pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_millis(1500);

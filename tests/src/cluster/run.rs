@@ -35,6 +35,7 @@ pub struct World {
     /// Every place where a node runs or ran, with its present run.
     pub nodes: Vec<SimNode>,
     pub next_command: u64,
+    pub last_crash: Option<Nanos>,
     invariants: Vec<Box<dyn Invariant>>,
     verbose: bool,
 }
@@ -48,6 +49,7 @@ impl World {
             chance: Chance::new(seed ^ 0x5c1f5),
             nodes: Vec::new(),
             next_command: 1,
+            last_crash: None,
             invariants: all(),
             verbose: std::env::var_os("SCIFS_VERBOSE").is_some(),
         }
