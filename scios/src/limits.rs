@@ -62,6 +62,48 @@ pub const SECRET_BYTES_MIN: usize = 16;
 /// Longer secret files are a mistake (a certificate, a disk image), not a secret.
 pub const SECRET_BYTES_MAX: usize = 4096;
 
+/// Nodes of one cluster. A few vote, the others learn.
+pub const MEMBERS_MAX: usize = 1024;
+
+/// Voters of one cluster; always an odd number of them.
+pub const VOTERS_MAX: usize = 5;
+
+/// One command of the replicated state.
+pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
+
+/// What applying one command may answer.
+pub const RESULT_BYTES_MAX: usize = 1024;
+
+/// Commands that one node has proposed and not seen applied.
+pub const PROPOSALS_IN_FLIGHT_MAX: usize = 64;
+
+/// Entries of the replicated log that are kept before it is cut, and how many are kept for slow members then.
+pub const LOG_ENTRIES_MAX: usize = 2048;
+pub const LOG_ENTRIES_KEPT: u64 = 512;
+
+/// Log entries in one message, in bytes (one entry always fits), and messages under way to one member.
+pub const APPEND_BYTES_MAX: usize = 16 * 1024;
+pub const APPEND_ENTRIES_MAX: usize = 4096;
+pub const APPENDS_IN_FLIGHT_MAX: usize = 64;
+
+/// Bytes of proposals that the leader holds uncommitted; beyond that it refuses new ones.
+pub const UNCOMMITTED_BYTES_MAX: u64 = 8 << 20;
+
+/// The replicated state in one piece, as a new member gets it.
+pub const SNAPSHOT_BYTES_MAX: usize = 32 << 20;
+
+/// Members that were removed and are still remembered, so that anybody can tell them.
+pub const REMOVED_REMEMBERED_MAX: usize = 1024;
+
+/// What one answer to a renewed lease tells about the memory and load of others.
+pub const ANNOUNCEMENTS_PER_REPLY_MAX: usize = 32;
+
+/// Connections that membership begins at once; others wait for the next tick.
+pub const DIALS_PER_TICK_MAX: usize = 8;
+
+/// Terms and log indexes beyond this can't be reached by counting; a peer that names one is refused.
+pub const RAFT_NUMBER_MAX: u64 = 1 << 56;
+
 /// The longest RPC message, in as many frames as it takes. Larger data travels by one-sided operations or in parts.
 pub const RPC_MESSAGE_BYTES_MAX: usize = 1 << 20;
 
