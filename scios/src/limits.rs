@@ -44,6 +44,9 @@ pub const HANDSHAKE_BYTES_MAX: usize = 1024;
 /// A connection that has not authenticated within this time is closed.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
 
+/// Connections that get a receiving thread of their own where receivers block; all others share one.
+pub const RECEIVER_THREADS_MAX: usize = 16;
+
 /// How long a connection that was closed here waits for the other side to close too, so that it sees the reason.
 pub const LINGER_MS: u64 = 1_000;
 
