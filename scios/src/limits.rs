@@ -107,6 +107,44 @@ pub const DIALS_PER_TICK_MAX: usize = 8;
 /// Terms and log indexes beyond this can't be reached by counting; a peer that names one is refused.
 pub const RAFT_NUMBER_MAX: u64 = 1 << 56;
 
+/// Buffers of `MESSAGE_BYTES_MAX` that an RDMA device fills with the messages of all peers. The second number is for
+/// users that may lock little memory (8 MiB is common): with the send buffers it stays below that.
+pub const RDMA_RECEIVE_BUFFERS: u32 = 256;
+pub const RDMA_RECEIVE_BUFFERS_FEW: u32 = 64;
+
+/// Registered buffers for what is being sent, over all peers: short ones for a page and its head, long ones for the longest message.
+pub const RDMA_SEND_BUFFERS_SHORT: u32 = 256;
+pub const RDMA_SEND_BUFFER_SHORT_BYTES: usize = PAGE_BYTES + 1024;
+pub const RDMA_SEND_BUFFERS_LONG: u32 = 16;
+
+/// The longest message that is asked to be copied into the work request itself; a device may allow less.
+pub const RDMA_INLINE_BYTES_MAX: usize = 512;
+
+/// Work requests that one connection may have under way, and how many of these are kept for grants.
+pub const RDMA_QUEUE_WORKS: u32 = 1024;
+pub const RDMA_QUEUE_WORKS_FOR_GRANTS: u64 = 256;
+
+/// Completions that may wait to be taken, over all connections.
+pub const RDMA_COMPLETIONS: u32 = 32_768;
+
+/// An inline message asks for a completion only every so often.
+pub const RDMA_SIGNAL_EVERY: u32 = 16;
+
+/// Reads and atomics that one connection may have under way in the network.
+pub const RDMA_READS_IN_FLIGHT: u8 = 16;
+
+/// Registrations of memory kept for the next transfer, and how many bytes they may pin that nobody asked to register.
+pub const RDMA_REGISTRATIONS_MAX: usize = 1024;
+pub const RDMA_REGISTERED_BYTES_MAX: u64 = 1 << 30;
+
+/// How long a connection that has failed may take to give back what was under way, and how long a revoked grant may take
+/// to be in place. Then the connection is ended by force.
+pub const RDMA_ENDING_MS: u64 = 200;
+pub const RDMA_REVOKE_MS: u64 = 500;
+
+/// How long a device may take to show the address that this node listens on.
+pub const RDMA_GID_WAIT_MS: u64 = 300;
+
 /// The longest RPC message, in as many frames as it takes. Larger data travels by one-sided operations or in parts.
 pub const RPC_MESSAGE_BYTES_MAX: usize = 1 << 20;
 

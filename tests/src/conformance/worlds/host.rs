@@ -33,7 +33,10 @@ pub fn kind(name: &str) -> Option<Kind> {
     KINDS.iter().copied().find(|kind| kind.name == name)
 }
 
-const KINDS: &[Kind] = &[Kind { name: "tcp", make: |config| Ok(scios::verbs::tcp::TcpFabric::new(config)?) }];
+const KINDS: &[Kind] = &[
+    Kind { name: "tcp", make: |config| Ok(scios::verbs::tcp::TcpFabric::new(config)?) },
+    Kind { name: "rdma", make: |config| Ok(scios::verbs::rdma::RdmaFabric::new(config)?) },
+];
 
 #[derive(Debug)]
 pub struct HostWorld {
@@ -60,8 +63,8 @@ impl HostWorld {
 }
 
 impl World for HostWorld {
-    fn fabric(&self, config: FabricConfig) -> Arc<dyn Fabric> {
-        (self.kind.make)(config).unwrap_or_else(|error| panic!("no {} node: {error}", self.kind.name))
+    fn fabric(&self, config: FabricConfig) -> Result<Arc<dyn Fabric>, FabricError> {
+        (self.kind.make)(config)
     }
 
     fn config(&self, id: NodeId) -> FabricConfig {
