@@ -225,3 +225,6 @@ pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Combinations of label values that one metric shows; what comes after them is counted together. Room for a label with
 /// all peers of a large cluster.
 pub const METRIC_SERIES_MAX: usize = 1024;
+
+/// The longest pause between two attempts of an expelled node to join again.
+pub const REJOIN_PAUSE_MAX_MS: u64 = 5_000;
