@@ -14,6 +14,7 @@ pub mod limits;
 pub mod logging;
 pub mod memory;
 pub mod metrics;
+pub mod node;
 pub mod rpc;
 pub mod time;
 pub mod verbs;

@@ -51,7 +51,10 @@ pub(crate) fn run(_options: &Options) -> Result<u8, Error> {
     place.scifs(&["leave", "bee"])?;
     place.wait_for_members("ant", 2)?;
     print!("\n{}", place.scifs(&["status", "ant"])?);
-    println!("\nThat was it; everything is cleaned up. Run nodes of your own: {} --help", place.scifs.display());
+    println!(
+        "\nThat was it; everything is cleaned up. Run nodes of your own: {} --help",
+        place.scifs.display()
+    );
     Ok(0)
 }
 
@@ -109,8 +112,9 @@ impl Place {
     fn wait_for_members(&self, name: &str, count: usize) -> Result<(), Error> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            let status: serde_json::Value = serde_json::from_str(&self.scifs(&["status", name, "--json"])?)
-                .map_err(|error| Error::Usage(format!("scifs status printed no JSON: {error}")))?;
+            let status: serde_json::Value =
+                serde_json::from_str(&self.scifs(&["status", name, "--json"])?)
+                    .map_err(|error| Error::Usage(format!("scifs status printed no JSON: {error}")))?;
             if status["members"].as_array().is_some_and(|members| members.len() == count) {
                 return Ok(());
             }

@@ -22,7 +22,8 @@ struct Cli {
     command: Command,
 }
 
-const ABOUT: &str = "A cluster's memory. Nodes donate memory, find each other and stay in agreement about who is there.";
+const ABOUT: &str =
+    "A cluster's memory. Nodes donate memory, find each other and stay in agreement about who is there.";
 
 const EXAMPLES: &str = "\
 A cluster of three on one machine, without any set-up:

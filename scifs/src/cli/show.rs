@@ -54,14 +54,19 @@ pub(super) fn status(status: &Value) -> String {
         optional_bytes(&status["used_bytes"]),
         optional_bytes(&memory["free_bytes"]),
     );
-    let _ = writeln!(text, "\n{:>3}  {:<20} {:<24} {:>10} {:>10} {:>5}  role", "no", "name", "address", "memory", "free", "load");
+    let _ = writeln!(
+        text,
+        "\n{:>3}  {:<20} {:<24} {:>10} {:>10} {:>5}  role",
+        "no", "name", "address", "memory", "free", "load"
+    );
     for member in status["members"].as_array().map(Vec::as_slice).unwrap_or_default() {
         let role = match (member["leads"] == true, member["votes"] == true) {
             (true, _) => "leads",
             (false, true) => "votes",
             (false, false) => "",
         };
-        let load = member["load_per_mille"].as_u64().map_or_else(|| "?".into(), |load| format!("{}%", load / 10));
+        let load =
+            member["load_per_mille"].as_u64().map_or_else(|| "?".into(), |load| format!("{}%", load / 10));
         let _ = writeln!(
             text,
             "{:>3}  {:<20} {:<24} {:>10} {:>10} {load:>5}  {role}",

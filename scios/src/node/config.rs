@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::NodeError;
+use crate::NodeId;
 use crate::auth::Secret;
 use crate::limits::NODE_NAME_BYTES_MAX;
-use crate::verbs::rdma::{RdmaConfig, RdmaFabric};
+use crate::verbs::rdma::RdmaFabric;
 use crate::verbs::tcp::TcpFabric;
 use crate::verbs::{Fabric, FabricConfig, FabricError};
-use crate::NodeId;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FabricKind {
@@ -79,7 +79,7 @@ impl NodeConfig {
         };
         Ok(match self.fabric {
             FabricKind::Tcp => TcpFabric::new(config)?,
-            FabricKind::Verbs => RdmaFabric::new(config, RdmaConfig::default())?,
+            FabricKind::Verbs => RdmaFabric::new(config)?,
         })
     }
 }

@@ -10,13 +10,13 @@ use parking_lot::{Condvar, Mutex};
 use super::config::NodeConfig;
 use super::ping::Pinger;
 use super::{NodeError, Notice};
+use crate::Nanos;
 use crate::NodeId;
 use crate::cluster::{ClusterNode, Config, Ended, NoMachine, Standing, Timing, View, Watcher};
 use crate::memory::Memory;
 use crate::metrics::{Gauge, Registry};
 use crate::rpc::{Listener, Rpc};
 use crate::verbs::Fabric;
-use crate::Nanos;
 
 pub struct Life {
     number: u64,
@@ -37,7 +37,7 @@ impl Life {
     ) -> Result<Arc<Self>, NodeError> {
         let id = NodeId::random().map_err(NodeError::Random)?;
         let fabric = config.open_fabric(id)?;
-        let rpc = Rpc::new(Arc::clone(&fabric));
+        let rpc = Rpc::with_metrics(Arc::clone(&fabric), registry);
         let progress = Progress::new(number, to_keeper, registry);
         let timing = Timing::new(config.failure_timeout);
         let membership = Config {
@@ -52,7 +52,11 @@ impl Life {
         let watcher = Arc::clone(&progress) as Arc<dyn Watcher>;
         let cluster = ClusterNode::new(&rpc, membership, NoMachine, watcher);
         let pinger = Pinger::serve(&rpc)?;
-        rpc.listen(Arc::new(Announcer { cluster: Arc::clone(&cluster), memory: Arc::clone(memory), due: Mutex::default() }));
+        rpc.listen(Arc::new(Announcer {
+            cluster: Arc::clone(&cluster),
+            memory: Arc::clone(memory),
+            due: Mutex::default(),
+        }));
         rpc.start()?;
         cluster.start(NodeId::random().map_err(NodeError::Random)?.get());
         Ok(Arc::new(Self { number, rpc, cluster, progress, pinger }))
@@ -142,8 +146,12 @@ impl Progress {
             to_keeper: Mutex::new(to_keeper),
             state: Mutex::new(State { standing: Standing::Joining, ended: None }),
             changed: Condvar::new(),
-            members: registry.gauge("scifs_members", "Members of the cluster as this node sees it", &[]),
-            epoch: registry.gauge("scifs_epoch", "The number of this node's view", &[]),
+            members: registry.gauge(
+                "scifs_members_count",
+                "Members of the cluster as this node sees it",
+                &[],
+            ),
+            epoch: registry.gauge("scifs_view_count", "The number of this node's view", &[]),
         })
     }
 

@@ -173,7 +173,9 @@ fn rejoin(shared: &Shared, ended: &Life, notices: &Receiver<Notice>) -> bool {
     let mut pause_ms = REJOIN_PAUSE_MAX_MS / 16;
     for number in ended.number() + 1.. {
         let begun = Life::begin(&config, &shared.memory, &shared.registry, number, shared.to_keeper.clone());
-        match begun.and_then(|life| life.wait_until_member().map(|()| Arc::clone(&life)).inspect_err(|_| life.end())) {
+        match begun
+            .and_then(|life| life.wait_until_member().map(|()| Arc::clone(&life)).inspect_err(|_| life.end()))
+        {
             Ok(life) => {
                 *shared.life.write() = life;
                 return true;

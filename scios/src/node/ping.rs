@@ -157,7 +157,8 @@ fn median_us(rpc: &Arc<Rpc>, peer: NodeId, bytes: u32) -> Result<f64, String> {
     let series = Series { rpc: Arc::clone(rpc), peer, bytes, began: Nanos::ZERO, samples: Vec::new(), tell };
     series.go_on();
     // Each round has a deadline of its own, so the chain ends; the end is dropped only when the node stops.
-    let mut samples = told.recv().map_err(|_| "this node is stopping".to_owned())?.map_err(|e| e.to_string())?;
+    let mut samples =
+        told.recv().map_err(|_| "this node is stopping".to_owned())?.map_err(|e| e.to_string())?;
     samples.sort_unstable();
     let median = samples.get(samples.len() / 2).copied().unwrap_or_default();
     Ok(median as f64 / 1000.0)

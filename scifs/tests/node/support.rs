@@ -9,21 +9,21 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Longer than anything takes on a busy machine; waiting ends as soon as what is waited for is there.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct Place {
+pub(crate) struct Place {
     folder: PathBuf,
 }
 
 impl Place {
-    pub fn new(test: &str) -> Self {
+    pub(crate) fn new(test: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("scifs-test-{}-{test}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         Self { folder }
     }
 
-    pub fn file(&self, name: &str, content: &[u8], mode: u32) -> String {
+    pub(crate) fn file(&self, name: &str, content: &[u8], mode: u32) -> String {
         let path = self.folder.join(name);
         std::fs::write(&path, content).unwrap();
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
@@ -37,12 +37,12 @@ impl Place {
     }
 
     /// Runs a command to its end.
-    pub fn scifs(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn scifs(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// Starts a node and waits until it says that it is a member.
-    pub fn node(&self, name: &str, options: &str) -> Node<'_> {
+    pub(crate) fn node(&self, name: &str, options: &str) -> Node<'_> {
         let all = format!("name={name},memory=64M,{options}");
         let mut child = self
             .command(&["node", "-o", &all])
@@ -72,32 +72,32 @@ impl Drop for Place {
     }
 }
 
-pub struct Node<'a> {
+pub(crate) struct Node<'a> {
     place: &'a Place,
-    pub name: String,
-    pub child: Child,
-    pub address: String,
+    pub(crate) name: String,
+    pub(crate) child: Child,
+    pub(crate) address: String,
 }
 
 impl Node<'_> {
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         let output = self.place.scifs(&["status", &self.name, "--json"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    pub fn members(&self) -> Vec<String> {
+    pub(crate) fn members(&self) -> Vec<String> {
         let status = self.status();
         let members = status["members"].as_array().unwrap();
         members.iter().map(|member| member["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits for the process to end by itself and gives its exit code.
-    pub fn ended(&mut self) -> Option<i32> {
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         wait_for("the node to end", || self.child.try_wait().unwrap()).code()
     }
 }
@@ -110,7 +110,7 @@ impl Drop for Node<'_> {
 }
 
 /// Asks again until there is an answer. There is nothing to wait on between two processes, so it pauses in between.
-pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {

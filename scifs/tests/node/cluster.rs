@@ -1,9 +1,7 @@
 //! `scifs node` as its users know it: processes that find each other, agree, die and come back.
 
-mod support;
-
+use crate::support::{Place, wait_for};
 use rustix::process::Signal;
-use support::{Place, wait_for};
 
 const FAST: &str = "listen=127.0.0.1:0,failure_timeout_ms=1000";
 
