@@ -39,7 +39,7 @@ impl Scenario {
             ..SimConfig::default()
         };
         let voters_max = if self.nodes >= 5 && chance.one_in(2) { 5 } else { 3 };
-        let setup = Setup { timing: self.timing, voters_max };
+        let setup = Setup { timing: self.timing, voters_max, ..Setup::default() };
         let plan = Plan {
             nodes: self.nodes,
             trouble: self.trouble,
