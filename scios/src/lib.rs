@@ -2,6 +2,7 @@
 //!
 //! - [`cluster`]: membership, epochs, leases, the replicated state.
 //! - [`memory`]: regions of shareable memory, the node's frame budget.
+//! - [`metrics`], [`logging`]: what a node counts, measures and says.
 //! - [`verbs`]: the fabric: ordered messages, placed pages and one-sided operations, over TCP, RDMA or a simulator.
 //! - [`rpc`]: typed requests and one-way messages on top of it.
 //! - [`limits`]: every bound of this crate, by name.
@@ -10,7 +11,9 @@ pub mod auth;
 pub mod cluster;
 pub mod ids;
 pub mod limits;
+pub mod logging;
 pub mod memory;
+pub mod metrics;
 pub mod rpc;
 pub mod time;
 pub mod verbs;

@@ -118,14 +118,18 @@ fn install(packages: &[&str]) -> Result<(), Error> {
 }
 
 pub(crate) fn apt_update() -> Result<(), Error> {
-    output_of(Command::new("apt-get").args(["update", "--quiet=2"])).map(drop)
+    output_of(apt_get().args(["update", "--quiet=2"])).map(drop)
+}
+
+/// Waits while another program installs packages, and asks no questions.
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive").args(["-o", "DPkg::Lock::Timeout=120"]);
+    command
 }
 
 fn apt_install(packages: &[&str]) -> Result<(), Error> {
-    let mut command = Command::new("apt-get");
-    command
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(["install", "--yes", "--quiet=2", "--no-install-recommends"])
-        .args(packages);
+    let mut command = apt_get();
+    command.args(["install", "--yes", "--quiet=2", "--no-install-recommends"]).args(packages);
     output_of(&mut command).map(drop)
 }

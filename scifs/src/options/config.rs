@@ -32,9 +32,12 @@ pub(super) fn read(path: &Path) -> Result<Vec<Entry>, OptionsError> {
     if text.len() as u64 > CONFIG_BYTES_MAX {
         return Err(OptionsError::ConfigLength { path: path.into() });
     }
-    let table = text
-        .parse::<Table>()
-        .map_err(|source| OptionsError::ConfigSyntax { path: path.into(), source: Box::new(source) })?;
+    // The library's own text is a drawing of several lines; errors here are one sentence.
+    let table = text.parse::<Table>().map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = 1 + before.matches('\n').count();
+        OptionsError::ConfigSyntax { path: path.into(), line, message: error.message().to_owned() }
+    })?;
     entries(table).map_err(|source| OptionsError::InFile { path: path.into(), source: Box::new(source) })
 }
 

@@ -49,8 +49,8 @@ pub enum OptionsError {
     ConfigRead { path: PathBuf, source: std::io::Error },
     #[error("config={path} is longer than {CONFIG_BYTES_MAX} bytes; is it really a configuration file?")]
     ConfigLength { path: PathBuf },
-    #[error("config={path} is not TOML: {source}")]
-    ConfigSyntax { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("config={path} is not TOML: line {line}: {message}")]
+    ConfigSyntax { path: PathBuf, line: usize, message: String },
     #[error(
         "{name} has a value of the type {found}; write {name} = \"TEXT\", a number, true, or for join a list of texts"
     )]

@@ -186,7 +186,10 @@ pub(super) fn known(name: &str) -> Result<&'static Known, OptionsError> {
 /// The candidate that is a few typing mistakes away, the fewer the shorter the text.
 fn closest(text: &str, candidates: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let text = text.to_lowercase();
-    let mistakes_max = (text.chars().count() / 3).clamp(1, 3);
+    let mistakes_max = match text.chars().count() {
+        0 | 1 => 0,
+        letters => (letters / 3).clamp(1, 3),
+    };
     candidates
         .map(|candidate| (strsim::osa_distance(&text, candidate), candidate))
         .filter(|&(mistakes, _)| mistakes <= mistakes_max)

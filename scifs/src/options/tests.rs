@@ -200,7 +200,7 @@ fn what_is_wrong_is_said_in_a_sentence_and_ends_in_exit_code_1() {
         ("fabric=rdma", "one of tcp, verbs"),
         ("fabric=verb", "did you mean verbs?"),
         ("consistency=srict", "did you mean strict?"),
-        ("voters=4", "one of 3, 5"),
+        ("voters=4", "is not one of 3, 5"),
         ("spin_us=-1", "from 0 to 1000000"),
         ("spin_us=1000001", "from 0 to 1000000"),
         ("spin_us=+5", "from 0 to 1000000"),
@@ -224,6 +224,7 @@ fn what_is_wrong_is_said_in_a_sentence_and_ends_in_exit_code_1() {
         let error = parse(list).unwrap_err();
         let sentence = error.to_string();
         assert!(sentence.contains(part), "{list:?}: {sentence}");
+        assert!(!sentence.contains('\n'), "{list:?}: {sentence}");
         assert_eq!(error.exit().code(), 1, "{list:?}");
     }
 }
@@ -237,7 +238,7 @@ fn a_configuration_file_that_cannot_be_used_is_named() {
         Options::load(&[list], None)
     };
     std::fs::write(folder.join("good.toml"), "name = 'n1'\nmemory = '16M'\n").unwrap();
-    std::fs::write(folder.join("bad.toml"), "name = \nmemory = '16M'\n").unwrap();
+    std::fs::write(folder.join("bad.toml"), "memory = '1G'\nname = \nmemory = '16M'\n").unwrap();
     std::fs::write(folder.join("binary.toml"), [0xff, 0xfe]).unwrap();
     std::fs::write(folder.join("long.toml"), "#".repeat(1 << 21)).unwrap();
     let good = load("good.toml");
@@ -247,7 +248,13 @@ fn a_configuration_file_that_cannot_be_used_is_named() {
     });
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(good.unwrap().memory_bytes, 16 << 20);
-    let parts = ["line 1", "cannot read config=", "is longer than", "No such file", "cannot read config="];
+    let parts = [
+        "is not TOML: line 2: string",
+        "cannot read config=",
+        "is longer than",
+        "No such file",
+        "cannot read config=",
+    ];
     for ((exit, sentence), part) in sentences.iter().zip(parts) {
         assert!(sentence.contains(part) && sentence.contains("scifs-options-"), "{sentence}");
         assert_eq!(exit.code(), 1, "{sentence}");

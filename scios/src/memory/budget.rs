@@ -7,13 +7,13 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
 use super::MemoryError;
 use crate::limits::{EVICTIONS_MAX, PAGE_BYTES};
+use crate::metrics::{Counter, Registry};
 
 /// What a frame is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +64,8 @@ pub(super) struct Budget {
     frames: u64,
     counts: Mutex<Counts>,
     evictor: RwLock<Option<Arc<dyn Evictor>>>,
-    evictions: AtomicU64,
-    refusals: AtomicU64,
+    evictions: Counter,
+    refusals: Counter,
 }
 
 thread_local! {
@@ -79,8 +79,8 @@ impl Budget {
             frames,
             counts: Mutex::new(Counts { free: frames, used: [0; CLASSES] }),
             evictor: RwLock::new(None),
-            evictions: AtomicU64::new(0),
-            refusals: AtomicU64::new(0),
+            evictions: Counter::default(),
+            refusals: Counter::default(),
         }
     }
 
@@ -119,8 +119,34 @@ impl Budget {
             segments_bytes: bytes(Class::Segments),
             pool_bytes: bytes(Class::Pool),
             staging_bytes: bytes(Class::Staging),
-            evictions_total: self.evictions.load(Ordering::Relaxed),
-            refusals_total: self.refusals.load(Ordering::Relaxed),
+            evictions_total: self.evictions.get(),
+            refusals_total: self.refusals.get(),
+        }
+    }
+
+    pub(super) fn show(self: &Arc<Self>, registry: &Registry) {
+        type Part = fn(&MemoryStatus) -> u64;
+        let gauge = |name, help, labels: &[(&'static str, &str)], part: Part| {
+            let budget = Arc::clone(self);
+            registry.observed_gauge(name, help, labels, move || part(&budget.status()) as i64);
+        };
+        gauge("scifs_memory_budget_bytes", "Memory that this node donates.", &[], |s| s.budget_bytes);
+        gauge("scifs_memory_free_bytes", "The part of the budget that is free.", &[], |s| s.free_bytes);
+        let classes: [(&str, Part); CLASSES] = [
+            ("segments", |s| s.segments_bytes),
+            ("pool", |s| s.pool_bytes),
+            ("staging", |s| s.staging_bytes),
+        ];
+        for (class, part) in classes {
+            let help = "The part of the budget that is used, by what it is used for.";
+            gauge("scifs_memory_used_bytes", help, &[("class", class)], part);
+        }
+        let counters = [
+            ("scifs_memory_evictions_total", "How often the evictor was asked for frames.", &self.evictions),
+            ("scifs_memory_refusals_total", "How many reservations failed.", &self.refusals),
+        ];
+        for (name, help, counter) in counters {
+            registry.show_counter(name, help, &[], counter);
         }
     }
 
@@ -128,7 +154,7 @@ impl Budget {
     fn evict(&self, frames: u64) -> bool {
         let Some(evictor) = self.evictor.read().clone() else { return false };
         let Some(_guard) = Evicting::enter(std::ptr::from_ref(self).addr()) else { return false };
-        self.evictions.fetch_add(1, Ordering::Relaxed);
+        self.evictions.increment();
         evictor.evict(frames)
     }
 }
@@ -153,7 +179,7 @@ pub(super) fn while_full(
             return Ok(());
         }
     }
-    budget.refusals.fetch_add(1, Ordering::Relaxed);
+    budget.refusals.increment();
     let status = budget.status();
     Err(MemoryError::Full {
         needed: frames.saturating_mul(PAGE_BYTES as u64),

@@ -23,6 +23,8 @@ mod segment;
 mod staging;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -35,6 +37,7 @@ pub use segment::SegmentMemory;
 pub use staging::{Staging, StagingBuffer};
 
 use crate::limits::PAGE_BYTES;
+use crate::metrics::Registry;
 use budget::Budget;
 use frames::Pool;
 
@@ -80,5 +83,10 @@ impl Memory {
 
     pub fn status(&self) -> MemoryStatus {
         self.budget.status()
+    }
+
+    /// Shows the accounting among a node's metrics.
+    pub fn show(&self, registry: &Registry) {
+        self.budget.show(registry);
     }
 }

@@ -44,7 +44,7 @@ pub enum MemoryError {
     StagingLength { bytes: usize, max: usize },
     #[error("{asked} bytes are more than the {limit} bytes ({:.1} GiB) that {source_name}; ask for less, as in 50%", *limit as f64 / (1u64 << 30) as f64)]
     LargerThanMachine { asked: u64, limit: u64, source_name: &'static str },
-    #[error("{asked} bytes are too little; a node needs at least {min}")]
+    #[error("{asked} bytes are too little; a node needs at least {min} bytes")]
     TooSmall { asked: u64, min: u64 },
     #[error("cannot read how much memory the machine has from {path}: {what}")]
     Machine { path: &'static str, what: String },

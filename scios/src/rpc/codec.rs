@@ -112,5 +112,4 @@ pub fn decode_with_body<M: Message>(bytes: &[u8]) -> Result<(M, &[u8]), DecodeEr
 }
 
 #[cfg(test)]
-#[path = "codec/tests.rs"]
 mod tests;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 mod call;
+mod metrics;
 mod peer;
 mod responder;
 
@@ -18,14 +19,16 @@ pub use responder::Responder;
 
 use super::error::{CallError, Violation};
 use super::frame::ErrorCode;
-use super::service::{Completion, Listener, Registered, Service};
+use super::service::{Listener, Registered, Service};
 use super::session;
 use crate::limits::RPC_DEADLINE_MAX_MS;
+use crate::metrics::Registry;
 use crate::verbs::{DownReason, Event, Fabric, FabricError, Handler};
 use crate::{Epoch, Nanos, NodeId};
+use metrics::{Metrics, Waiter};
 use peer::Peer;
 
-type Received<'a> = session::Received<'a, Completion>;
+type Received<'a> = session::Received<'a, Waiter>;
 
 /// More than a machine has receiving threads, so that they rarely meet.
 const SHARDS: usize = 16;
@@ -33,20 +36,39 @@ const SHARDS: usize = 16;
 /// A node's RPC endpoint. `new`, `serve` and `listen`, then `start`.
 pub struct Rpc {
     fabric: Arc<dyn Fabric>,
+    metrics: Arc<Metrics>,
     epoch: AtomicU64,
     peers: [RwLock<HashMap<NodeId, Arc<Peer>>>; SHARDS],
     services: RwLock<Vec<Registered>>,
-    listeners: RwLock<Vec<Arc<dyn Listener>>>,
+    listeners: RwLock<Arc<[Arc<dyn Listener>]>>,
+}
+
+/// For status, and for those who choose among peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerLoad {
+    pub up: bool,
+    /// Calls of this node that are not over yet.
+    pub calls: usize,
+    /// Requests of the peer that are not answered yet.
+    pub served: usize,
+    /// Bytes that wait to be sent, to be complete or for their epoch.
+    pub bytes_kept: usize,
 }
 
 impl Rpc {
+    /// Without anybody who looks at its metrics.
     pub fn new(fabric: Arc<dyn Fabric>) -> Arc<Self> {
+        Self::with_metrics(fabric, &Registry::new())
+    }
+
+    pub fn with_metrics(fabric: Arc<dyn Fabric>, registry: &Registry) -> Arc<Self> {
         Arc::new(Self {
             fabric,
+            metrics: Arc::new(Metrics::new(registry)),
             epoch: AtomicU64::new(0),
             peers: std::array::from_fn(|_| RwLock::default()),
             services: RwLock::default(),
-            listeners: RwLock::default(),
+            listeners: RwLock::new(Arc::from([])),
         })
     }
 
@@ -57,7 +79,8 @@ impl Rpc {
 
     /// Tells a listener what happens from now on, after those that came before it.
     pub fn listen(&self, listener: Arc<dyn Listener>) {
-        self.listeners.write().push(listener);
+        let mut listeners = self.listeners.write();
+        *listeners = listeners.iter().cloned().chain([listener]).collect();
     }
 
     /// Begins to connect and to receive.
@@ -75,7 +98,7 @@ impl Rpc {
             }
         }
         let services = std::mem::take(&mut *self.services.write());
-        let listeners = std::mem::take(&mut *self.listeners.write());
+        let listeners = std::mem::replace(&mut *self.listeners.write(), Arc::from([]));
         drop((services, listeners));
     }
 
@@ -107,10 +130,22 @@ impl Rpc {
         }
     }
 
+    /// What is under way to and from a peer; nothing for one that was never connected.
+    pub fn load(&self, peer: NodeId) -> Option<PeerLoad> {
+        self.peer(peer).map(|peer| {
+            peer.with(|session| PeerLoad {
+                up: session.is_up(),
+                calls: session.calls_in_flight(),
+                served: session.requests_served(),
+                bytes_kept: session.bytes_kept(),
+            })
+        })
+    }
+
     fn end_calls(&self, peer: &Arc<Peer>, why: impl Fn(bool) -> CallError) {
         let mut out = Vec::new();
         peer.with(|session| session.abandon(why, &mut out));
-        self.deliver_all(peer, out);
+        self.deliver_all(peer, self.fabric.now(), out);
     }
 
     fn shard(&self, peer: NodeId) -> &RwLock<HashMap<NodeId, Arc<Peer>>> {
@@ -125,7 +160,10 @@ impl Rpc {
 
     fn peer_or_new(&self, id: NodeId) -> Arc<Peer> {
         let mut shard = self.shard(id).write();
-        let new = || Arc::new(Peer::new(id, Arc::clone(&self.fabric), self.epoch()));
+        let new = || {
+            let (fabric, metrics) = (Arc::clone(&self.fabric), Arc::clone(&self.metrics));
+            Arc::new(Peer::new(id, fabric, metrics, self.epoch()))
+        };
         Arc::clone(shard.entry(id).or_insert_with(new))
     }
 
@@ -135,47 +173,53 @@ impl Rpc {
     }
 
     fn tell(&self, what: impl Fn(&dyn Listener)) {
-        let listeners = self.listeners.read().clone();
-        for listener in &listeners {
+        let listeners = Arc::clone(&self.listeners.read());
+        for listener in listeners.iter() {
             what(listener.as_ref());
         }
     }
 
-    fn deliver(&self, peer: &Arc<Peer>, received: Received<'_>) {
+    fn deliver(&self, peer: &Arc<Peer>, now: Nanos, received: Received<'_>) {
         match received {
             Received::Nothing => {}
             Received::Request { id, message } => {
+                self.metrics.requests.increment();
                 let responder = Responder::new(Arc::clone(peer), id, message.kind);
                 match self.service(message.kind) {
                     Some(service) => service.request(peer.id, message, responder),
                     None => responder.refuse(ErrorCode::UnknownKind, ""),
                 }
             }
-            Received::OneWay(message) => match self.service(message.kind) {
-                Some(service) => service.one_way(peer.id, message),
-                None => {
-                    tracing::warn!(peer = %peer.id, kind = message.kind, "one-way message of an unknown kind")
+            Received::OneWay(message) => {
+                self.metrics.one_ways.increment();
+                match self.service(message.kind) {
+                    Some(service) => service.one_way(peer.id, message),
+                    None => {
+                        tracing::warn!(peer = %peer.id, kind = message.kind, "no service for a one-way message")
+                    }
                 }
-            },
-            Received::Completed { token, result } => token(result),
+            }
+            Received::Completed { token, result } => token.end(&self.metrics, now, result),
             Received::Unwanted { id, kind } => {
                 if let Some(service) = self.service(kind) {
                     service.unwanted(peer.id, kind, id);
                 }
             }
             Received::OneWayRefused { kind, theirs, code } => {
+                self.metrics.one_ways_refused.increment();
                 self.tell(|listener| listener.one_way_refused(peer.id, kind, theirs, code));
             }
         }
     }
 
-    fn deliver_all(&self, peer: &Arc<Peer>, received: Vec<Received<'static>>) {
+    fn deliver_all(&self, peer: &Arc<Peer>, now: Nanos, received: Vec<Received<'static>>) {
         for one in received {
-            self.deliver(peer, one);
+            self.deliver(peer, now, one);
         }
     }
 
     fn close(&self, peer: NodeId, violation: &Violation) {
+        self.metrics.violations.increment();
         tracing::warn!(%peer, %violation, "closing the connection: not a message of this protocol");
         self.fabric.disconnect(peer);
     }
@@ -186,7 +230,7 @@ impl Rpc {
         let (received, frames, releases) =
             peer.with(|s| (s.receive(now, bytes), s.has_frames(), s.start_release()));
         match received {
-            Ok(received) => self.deliver(&peer, received),
+            Ok(received) => self.deliver(&peer, now, received),
             Err(violation) => self.close(id, &violation),
         }
         if frames {
@@ -201,7 +245,7 @@ impl Rpc {
     fn release(&self, peer: &Arc<Peer>, now: Nanos) {
         while let Some(received) = peer.with(|session| session.next_released(now)) {
             match received {
-                Ok(received) => self.deliver(peer, received),
+                Ok(received) => self.deliver(peer, now, received),
                 Err(violation) => self.close(peer.id, &violation),
             }
         }
@@ -221,7 +265,7 @@ impl Rpc {
             let (now, mut out) = (self.fabric.now(), Vec::new());
             peer.with(|session| session.down(now, &mut out));
             peer.went_down(now);
-            self.deliver_all(&peer, out);
+            self.deliver_all(&peer, now, out);
         }
         self.tell(|listener| listener.down(id, reason));
     }
@@ -242,7 +286,7 @@ impl Rpc {
                     session.tick(now, &mut out);
                     session.start_release()
                 });
-                self.deliver_all(&peer, out);
+                self.deliver_all(&peer, now, out);
                 if releases {
                     self.release(&peer, now);
                 }
@@ -292,3 +336,6 @@ impl fmt::Debug for Rpc {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

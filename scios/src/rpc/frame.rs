@@ -187,5 +187,4 @@ impl ErrorCode {
 }
 
 #[cfg(test)]
-#[path = "frame_tests.rs"]
 mod tests;

@@ -9,6 +9,8 @@ pub mod codec;
 pub mod driver;
 pub mod error;
 pub mod frame;
+#[doc(hidden)]
+pub mod hostile;
 pub mod service;
 pub mod session;
 

@@ -149,6 +149,11 @@ impl<C> Session<C> {
         self.calls.len()
     }
 
+    /// What the session keeps of and for its peer, beside the copies of calls.
+    pub fn bytes_kept(&self) -> usize {
+        self.outbox.bytes() + self.reassembly.bytes() + self.held.bytes()
+    }
+
     pub fn requests_served(&self) -> usize {
         self.served.len()
     }
@@ -157,5 +162,4 @@ impl<C> Session<C> {
 const RETRY: Duration = Duration::from_millis(RPC_RETRY_MS);
 
 #[cfg(test)]
-#[path = "session/tests.rs"]
 mod tests;

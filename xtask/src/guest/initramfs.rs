@@ -51,7 +51,12 @@ pub(crate) fn ensure(dir: &Path, kernel: &Kernel) -> Result<PathBuf, Error> {
     }
     let root = dir.join("initramfs.root");
     remove_dir(&root)?;
-    let load_order = copy_modules(kernel, &root)?;
+    eprintln!("guest: building its initramfs ...");
+    let modules = dir.join("modules.unpacked");
+    remove_dir(&modules)?;
+    kernel.unpack_modules(&modules)?;
+    let load_order = copy_modules(kernel, &modules, &root)?;
+    remove_dir(&modules)?;
     let mut cpio = Cpio::default();
     cpio.directory("dev");
     cpio.character_device("dev/console", 5, 1);
@@ -86,11 +91,11 @@ fn stamp(kernel: &Kernel) -> Result<String, Error> {
 }
 
 /// Copies the modules and what they depend on, and returns the paths that init loads, one a line.
-fn copy_modules(kernel: &Kernel, root: &Path) -> Result<String, Error> {
+fn copy_modules(kernel: &Kernel, all: &Path, root: &Path) -> Result<String, Error> {
     let mut load_order: Vec<String> = Vec::new();
     for (index, module) in LOADED.iter().chain(&AVAILABLE).enumerate() {
-        for path in with_dependencies(kernel, module)? {
-            let relative = relative_to(&path, &kernel.module_root)?;
+        for path in with_dependencies(kernel, all, module)? {
+            let relative = relative_to(&path, all)?;
             let plain = copy_module(&path, &root.join(&relative))?;
             let name = format!("/{}", relative_to(&plain, root)?.display());
             if index < LOADED.len() && !load_order.contains(&name) {
@@ -100,7 +105,7 @@ fn copy_modules(kernel: &Kernel, root: &Path) -> Result<String, Error> {
     }
     let modules = PathBuf::from("lib/modules").join(&kernel.release);
     for list in ["modules.builtin", "modules.order"] {
-        let (from, to) = (kernel.module_root.join(&modules).join(list), root.join(&modules).join(list));
+        let (from, to) = (all.join(&modules).join(list), root.join(&modules).join(list));
         fs::copy(&from, &to).doing(|| format!("copy {}", from.display()))?;
     }
     output_of(Command::new(super::tool("depmod")).arg("-b").arg(root).arg(&kernel.release))?;
@@ -115,11 +120,11 @@ fn relative_to(path: &Path, base: &Path) -> Result<PathBuf, Error> {
 }
 
 /// The files of a module and its dependencies, in the order to load them. None for what is built in.
-fn with_dependencies(kernel: &Kernel, module: &str) -> Result<Vec<PathBuf>, Error> {
+fn with_dependencies(kernel: &Kernel, all: &Path, module: &str) -> Result<Vec<PathBuf>, Error> {
     let listed = output_of(
         Command::new(super::tool("modprobe"))
             .args(["-C", "/dev/null", "--show-depends", "-S", &kernel.release, "-d"])
-            .arg(&kernel.module_root)
+            .arg(all)
             .arg(module),
     )
     .map_err(|_| {

@@ -1,4 +1,4 @@
-//! Debian's stock kernel, unpacked under `target/guest/kernel`: an uncompressed `vmlinux` and the modules.
+//! Debian's stock kernel, under `target/guest/kernel`: its package and the `vmlinux` out of it.
 //!
 //! The package is fetched with `apt-get download`, which needs no root and installs nothing. Which one is asked of
 //! apt (what `linux-image-amd64` depends on), because Debian replaces old versions on its servers. Once fetched it
@@ -13,6 +13,7 @@ use crate::setup;
 
 /// The generic kernel; the cloud kernel of Debian has no rdma_rxe.
 const META_PACKAGE: &str = "linux-image-amd64";
+const PACKAGE_FILE: &str = "package.deb";
 
 /// A kernel ready to boot.
 #[derive(Debug)]
@@ -21,8 +22,7 @@ pub(crate) struct Kernel {
     pub(crate) release: String,
     /// Booted by PVH, which saves the seconds that emulated decompression takes.
     pub(crate) vmlinux: PathBuf,
-    /// A folder with `lib/modules/RELEASE` in it.
-    pub(crate) module_root: PathBuf,
+    package: PathBuf,
 }
 
 /// Returns the kernel in `dir`, fetching it when it is not there yet.
@@ -32,32 +32,48 @@ pub(crate) fn ensure(dir: &Path) -> Result<Kernel, Error> {
         fetch(dir)?;
     }
     let release = fs::read_to_string(&release_file).doing(|| format!("read {}", release_file.display()))?;
-    Ok(Kernel { release, vmlinux: dir.join("vmlinux"), module_root: dir.to_path_buf() })
+    Ok(Kernel { release, vmlinux: dir.join("vmlinux"), package: dir.join(PACKAGE_FILE) })
+}
+
+impl Kernel {
+    /// Unpacks all modules into `root/lib/modules/RELEASE`, with the lists that modprobe reads. They are not kept
+    /// unpacked, for they are five times the size of the package.
+    pub(crate) fn unpack_modules(&self, root: &Path) -> Result<(), Error> {
+        let unpacked = root.with_extension("package");
+        extract(&self.package, &unpacked)?;
+        let (modules, release) = find_modules(&unpacked)?;
+        let place = root.join("lib/modules");
+        fs::create_dir_all(&place).doing(|| format!("create {}", place.display()))?;
+        fs::rename(&modules, place.join(release)).doing(|| "move the kernel's modules".into())?;
+        remove_dir(&unpacked)?;
+        output_of(Command::new(super::tool("depmod")).arg("-b").arg(root).arg(&self.release)).map(drop)
+    }
 }
 
 /// Builds the folder beside its final place and renames it, so that a broken download is never taken for a kernel.
 fn fetch(dir: &Path) -> Result<(), Error> {
-    let package = package_name()?;
+    let name = package_name()?;
     let work = dir.with_extension("partial");
     remove_dir(&work)?;
     remove_dir(dir)?;
     fs::create_dir_all(&work).doing(|| format!("create {}", work.display()))?;
-    eprintln!("guest: fetching {package} from Debian ...");
-    let archive = download(&package, &work)?;
+    eprintln!("guest: fetching {name} from Debian ...");
+    let package = work.join(PACKAGE_FILE);
+    let downloaded = download(&name, &work)?;
+    fs::rename(&downloaded, &package).doing(|| format!("rename {}", downloaded.display()))?;
     eprintln!("guest: unpacking the kernel ...");
-    let unpacked = work.join("package");
-    output_of(Command::new("dpkg-deb").arg("--extract").arg(&archive).arg(&unpacked))?;
-    let (modules, release) = find_modules(&unpacked)?;
-    let image = unpacked.join("boot").join(format!("vmlinuz-{release}"));
-    unpack_image(&image, &work.join("vmlinux"))?;
-    let modules_dir = work.join("lib/modules");
-    fs::create_dir_all(&modules_dir).doing(|| format!("create {}", modules_dir.display()))?;
-    fs::rename(&modules, modules_dir.join(&release)).doing(|| "move the kernel's modules".into())?;
+    let unpacked = work.join("unpacked");
+    extract(&package, &unpacked)?;
+    let (_, release) = find_modules(&unpacked)?;
+    unpack_image(&unpacked.join("boot").join(format!("vmlinuz-{release}")), &work.join("vmlinux"))?;
     remove_dir(&unpacked)?;
-    fs::remove_file(&archive).doing(|| format!("remove {}", archive.display()))?;
-    output_of(Command::new(super::tool("depmod")).arg("-b").arg(&work).arg(&release))?;
     fs::write(work.join("release"), &release).doing(|| "write the kernel's release".into())?;
     fs::rename(&work, dir).doing(|| format!("move the kernel to {}", dir.display()))
+}
+
+fn extract(package: &Path, into: &Path) -> Result<(), Error> {
+    remove_dir(into)?;
+    output_of(Command::new("dpkg-deb").arg("--extract").arg(package).arg(into)).map(drop)
 }
 
 /// Asks apt which package the meta package stands for at present.

@@ -6,6 +6,7 @@
 //! console's last lines.
 
 mod accel;
+mod console;
 mod cpio;
 mod initramfs;
 mod job;

@@ -1,6 +1,5 @@
 //! One run: starts the guests, passes their output on, and waits for exit codes, for a failure or for the deadline.
 
-use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -10,13 +9,11 @@ use std::time::{Duration, Instant};
 use super::machine::Machine;
 use super::ports::{Event, read_ports};
 use super::run_dir::RunDir;
-use super::{Image, Options, job};
+use super::{Image, Options, console, job};
 use crate::error::{Doing, Error};
 
 /// A guest that has not asked for its script by then won't. Emulation on a busy machine takes 10 s.
 const BOOT_MAX: Duration = Duration::from_secs(180);
-/// Console lines that a failure prints: a kernel panic has about forty.
-const TAIL_LINES: usize = 50;
 
 /// What is known of one guest.
 #[derive(Debug)]
@@ -61,8 +58,12 @@ pub(super) fn run(image: &Image, options: &Options, out: &Path, time_max: Durati
             }
         }
     };
+    let mut keep_logs = outcome.is_err();
+    if outcome.as_ref().is_ok_and(|&code| code != 0) {
+        keep_logs |= report_complaints(&guests);
+    }
     drop(guests);
-    if outcome.is_ok() {
+    if !keep_logs {
         run_dir.remove()?;
     }
     outcome
@@ -131,9 +132,22 @@ fn first_failure(guests: &[Guest]) -> u8 {
     guests.iter().filter_map(|guest| guest.code).find(|&code| code != 0).unwrap_or(0)
 }
 
+/// A command that failed may have been the victim of its kernel: killed for want of memory, or of a bug in rxe.
+fn report_complaints(guests: &[Guest]) -> bool {
+    let mut any = false;
+    for (node, guest) in guests.iter().enumerate() {
+        if let Some(line) = console::complaint(&guest.machine.console_log) {
+            eprintln!("guest {node}: its kernel said: {line}");
+            eprintln!("guest {node}: the whole console: {}", guest.machine.console_log.display());
+            any = true;
+        }
+    }
+    any
+}
+
 fn failure(guest: &Guest, node: usize, what: String) -> Error {
     let log = guest.machine.console_log.clone();
-    Error::Guest { node, what, tail: tail(&guest.machine), log }
+    Error::Guest { node, what, tail: console::tail(&guest.machine), log }
 }
 
 fn timeout(guests: &[Guest], after: Duration) -> Error {
@@ -144,23 +158,10 @@ fn timeout(guests: &[Guest], after: Duration) -> Error {
         culprit = culprit.or(Some(guest));
     }
     let (log, tail) = match culprit {
-        Some(guest) => (guest.machine.console_log.clone(), tail(&guest.machine)),
+        Some(guest) => (guest.machine.console_log.clone(), console::tail(&guest.machine)),
         None => (PathBuf::new(), String::new()),
     };
     Error::Timeout { after, during: during.join(" and "), log, tail }
-}
-
-/// The last lines of the console, and what QEMU itself complained about.
-fn tail(machine: &Machine) -> String {
-    let mut lines = Vec::new();
-    for log in [&machine.console_log, &machine.qemu_log] {
-        let bytes = fs::read(log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let all: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        let from = all.len().saturating_sub(TAIL_LINES);
-        lines.extend(all[from..].iter().map(|line| format!("  | {}", line.trim_end())));
-    }
-    lines.join("\n")
 }
 
 /// Text that no command prints: begins with a control character and has 128 random bits.

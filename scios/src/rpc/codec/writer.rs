@@ -56,7 +56,7 @@ impl Writer {
     }
 
     /// Header and message as they travel.
-    pub(in crate::rpc) fn frame(&self) -> &[u8] {
+    pub fn frame(&self) -> &[u8] {
         &self.bytes
     }
 

@@ -6,13 +6,14 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::Rpc;
-use crate::NodeId;
+use super::metrics::Waiter;
 use crate::limits::{RPC_DEADLINE_MAX_MS, RPC_SPARE_BYTES_MAX};
 use crate::memory::RegionSlice;
 use crate::rpc::codec::{DecodeError, Message, Request, Writer};
 use crate::rpc::error::CallError;
 use crate::rpc::service::{Answer, Completion, Incoming};
 use crate::rpc::session::{CallSpec, Outgoing};
+use crate::{Nanos, NodeId};
 
 /// Names a call that is under way, to cancel it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,10 +70,22 @@ impl Rpc {
     where
         R::Reply: Send + 'static,
     {
+        self.call_wait_with(peer, request, body, deadline, |answer| answer.message)
+    }
+
+    /// As `call_wait`, for answers with a body: `take` sees it where it lies, on the thread that receives.
+    pub fn call_wait_with<R: Request, T: Send + 'static>(
+        &self,
+        peer: NodeId,
+        request: &R,
+        body: &[RegionSlice],
+        deadline: Duration,
+        take: impl FnOnce(Answer<'_, R::Reply>) -> T + Send + 'static,
+    ) -> Result<T, CallError> {
         let (sender, receiver) = mpsc::sync_channel(1);
         let id = self.call::<R>(peer, request, body, deadline, move |result| {
             // The receiver is gone only if the wait below has ended without the tick, and then nobody asks.
-            let _ = sender.send(result.map(|answer| answer.message));
+            let _ = sender.send(result.map(take));
         });
         let wait = deadline.min(Duration::from_millis(RPC_DEADLINE_MAX_MS));
         receiver.recv_timeout(wait + WITHOUT_TICK).unwrap_or_else(|_| {
@@ -86,7 +99,7 @@ impl Rpc {
         let Some(peer) = self.peer(call.peer) else { return };
         if let Some(ended) = peer.with(|session| session.cancel(call.id)) {
             peer.pump();
-            (ended.token)(Err(ended.error));
+            ended.token.fail(&self.metrics, ended.error);
         }
     }
 
@@ -128,11 +141,13 @@ impl Rpc {
     ) -> CallId {
         let none = CallId { peer, id: 0 };
         let Some(to) = self.peer(peer) else {
-            done(Err(CallError::PeerLost { may_have_run: false }));
+            let nobody = Waiter { began: Nanos::ZERO, done };
+            nobody.fail(&self.metrics, CallError::PeerLost { may_have_run: false });
             return none;
         };
         let now = self.fabric.now();
-        match to.with(|session| session.call(now, spec, message, body, done)) {
+        let waiter = Waiter { began: now, done };
+        match to.with(|session| session.call(now, spec, message, body, waiter)) {
             Ok((id, Outgoing::Direct)) => {
                 // A call that isn't sent ends through its completion.
                 let _ = to.send(message, body);
@@ -143,7 +158,7 @@ impl Rpc {
                 CallId { peer, id }
             }
             Err(rejected) => {
-                (rejected.token)(Err(rejected.error));
+                rejected.token.fail(&self.metrics, rejected.error);
                 none
             }
         }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::limits::{RPC_HELD_BYTES_MAX, RPC_HELD_MESSAGES_MAX, RPC_HELD_MS_MAX, RPC_MESSAGE_BYTES_MAX};
 use crate::rpc::codec::Reader;
@@ -81,13 +82,24 @@ impl Reassembly {
     pub(super) fn clear(&mut self) {
         self.partial = None;
     }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.bytes.capacity())
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct HeldMessage {
     pub header: Header,
     pub payload: Vec<u8>,
-    pub refuse_at: Nanos,
+    /// A request's deadline counts from here.
+    pub arrived: Nanos,
+}
+
+impl HeldMessage {
+    fn refuse_at(&self) -> Nanos {
+        self.arrived + Duration::from_millis(RPC_HELD_MS_MAX)
+    }
 }
 
 /// Messages of newer epochs, in the order in which they came. Whatever fenced message comes behind one waits as well.
@@ -116,8 +128,9 @@ impl Held {
             return None;
         }
         self.bytes = bytes;
-        let refuse_at = now + std::time::Duration::from_millis(RPC_HELD_MS_MAX);
-        self.messages.push_back(HeldMessage { header, payload: payload.to_vec(), refuse_at });
+        let message = HeldMessage { header, payload: payload.to_vec(), arrived: now };
+        let refuse_at = message.refuse_at();
+        self.messages.push_back(message);
         Some(refuse_at)
     }
 
@@ -140,7 +153,7 @@ impl Held {
 
     /// A message that has waited for too long.
     pub(super) fn pop_expired(&mut self, now: Nanos) -> Option<HeldMessage> {
-        let expired = !self.releasing && self.messages.front().is_some_and(|m| m.refuse_at <= now);
+        let expired = !self.releasing && self.messages.front().is_some_and(|m| m.refuse_at() <= now);
         if expired { self.remove(0) } else { None }
     }
 
@@ -151,7 +164,7 @@ impl Held {
     }
 
     pub(super) fn alarm(&self) -> Nanos {
-        self.messages.front().map_or(Nanos::MAX, |m| m.refuse_at)
+        self.messages.front().map_or(Nanos::MAX, HeldMessage::refuse_at)
     }
 
     /// Forgets a request that its caller has given up. True if it was here.
@@ -159,6 +172,10 @@ impl Held {
         let is_it = |m: &HeldMessage| m.header.frame_type == FrameType::Request && m.header.id == id;
         let at = self.messages.iter().position(is_it);
         at.and_then(|at| self.remove(at)).is_some()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn clear(&mut self) {

@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-use crate::limits::RPC_OUTBOX_BYTES_MAX;
+use crate::limits::{RPC_CONTROL_BYTES_MAX, RPC_OUTBOX_BYTES_MAX};
 use crate::memory::RegionSlice;
 use crate::rpc::frame::{FRAME_PAYLOAD_BYTES_MAX, Flags, Header};
 
@@ -88,9 +88,15 @@ impl Outbox {
         }
     }
 
-    /// For the small frames that a session sends by itself; they are as few as the calls that they are about.
+    /// For the small frames that a session sends by itself. A peer that provokes them and doesn't read them gets no more.
     pub(super) fn push_control(&mut self, header: Header, payload: &[u8]) {
-        self.push_frame(header, &[], payload, None);
+        if self.bytes <= RPC_OUTBOX_BYTES_MAX + RPC_CONTROL_BYTES_MAX {
+            self.push_frame(header, &[], payload, None);
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn push_frame(&mut self, header: Header, prefix: &[u8], payload: &[u8], completes: Option<u64>) {

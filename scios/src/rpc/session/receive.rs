@@ -1,6 +1,7 @@
 //! The receiving half of a session: what a frame of the peer leads to.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::calls::{Call, CallState};
 use super::served::{Admission, ServedRequest};
@@ -21,7 +22,7 @@ impl<C> Session<C> {
         if self.held.must_wait(&header, self.epoch) {
             return Ok(self.hold(now, header, &payload));
         }
-        self.accept(now, &header, payload)
+        self.accept(now, now, &header, payload)
     }
 
     /// Becomes the one that delivers the messages whose epoch has come. False when there are none, or somebody does
@@ -39,7 +40,12 @@ impl<C> Session<C> {
         let message = self.held.pop_ready(self.epoch);
         self.held.releasing = message.is_some();
         let message = message?;
-        Some(self.accept(now, &message.header, Cow::Owned(message.payload)))
+        let over = message.header.frame_type == FrameType::Request
+            && deadline(message.arrived, &message.header) <= now;
+        if over {
+            return Some(Ok(Received::Nothing));
+        }
+        Some(self.accept(now, message.arrived, &message.header, Cow::Owned(message.payload)))
     }
 
     fn hold(&mut self, now: Nanos, header: Header, payload: &[u8]) -> Received<'static, C> {
@@ -66,6 +72,7 @@ impl<C> Session<C> {
     fn accept<'a>(
         &mut self,
         now: Nanos,
+        arrived: Nanos,
         header: &Header,
         payload: Cow<'a, [u8]>,
     ) -> Result<Received<'a, C>, Violation> {
@@ -77,7 +84,7 @@ impl<C> Session<C> {
                 self.tell_error(header.frame_type, header.id, header.kind, ErrorCode::StaleEpoch, "");
                 Received::Nothing
             }
-            FrameType::Request => self.admit(now, header, message(payload)),
+            FrameType::Request => self.admit(arrived, header, message(payload)),
             FrameType::OneWay => Received::OneWay(message(payload)),
             FrameType::Reply if stale => {
                 let error = CallError::StaleEpoch { theirs: header.epoch, may_have_run: true };
@@ -89,9 +96,8 @@ impl<C> Session<C> {
         })
     }
 
-    fn admit<'a>(&mut self, now: Nanos, header: &Header, message: Incoming<'a>) -> Received<'a, C> {
-        let wait = std::time::Duration::from_micros(u64::from(header.deadline_us));
-        let request = ServedRequest { kind: header.kind, deadline: now + wait };
+    fn admit<'a>(&mut self, arrived: Nanos, header: &Header, message: Incoming<'a>) -> Received<'a, C> {
+        let request = ServedRequest { kind: header.kind, deadline: deadline(arrived, header) };
         match self.served.admit(header.id, request) {
             Admission::New => {
                 self.alarm = self.alarm.min(request.deadline);
@@ -166,4 +172,9 @@ impl<C> Session<C> {
         let result = result(&call);
         Received::Completed { token: call.token, result }
     }
+}
+
+/// Until when the caller of a request waits for its answer.
+fn deadline(arrived: Nanos, request: &Header) -> Nanos {
+    arrived + Duration::from_micros(u64::from(request.deadline_us))
 }
