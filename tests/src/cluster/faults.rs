@@ -125,12 +125,7 @@ impl World {
         if self.nodes[at].crashed || !self.can_lose(at) {
             return;
         }
-        let id = self.nodes[at].id;
-        self.note(|| format!("{id} crashes"));
-        self.net.crash(id);
-        self.last_crash = Some(self.net.now());
-        self.nodes[at].dismantle();
-        (self.nodes[at].crashed, self.nodes[at].paused) = (true, false);
+        self.crash(self.nodes[at].id);
         if self.chance.one_in(3) {
             self.restart(at);
         }

@@ -11,7 +11,7 @@ pub use faults::Plan;
 pub use machine::{Histories, Places};
 pub use node::{Call, Journal, Setup, SimNode, ViewSeen};
 pub use run::{Failure, World};
-pub use seeds::{Scenario, reproduce, run_seeds};
+pub use seeds::{Scenario, first_failure, reproduce, run_seeds};
 
 /// A sequence that a seed decides (splitmix64).
 #[derive(Clone, Debug)]

@@ -60,6 +60,15 @@ impl Watcher for Recorder {
 pub struct Setup {
     pub timing: Timing,
     pub voters_max: u8,
+    /// How long a node tries to join, or waits to be let go.
+    pub patience: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        // Giving up is another matter than being refused; it has tests of its own.
+        Self { timing: Timing::default(), voters_max: 3, patience: Duration::from_secs(600) }
+    }
 }
 
 #[derive(Debug)]
@@ -94,9 +103,8 @@ impl SimNode {
             join,
             voters_max: setup.voters_max,
             timing: setup.timing,
-            // Giving up is another matter than being refused; it has tests of its own.
-            join_timeout: Duration::from_secs(600),
-            leave_timeout: Duration::from_secs(600),
+            join_timeout: setup.patience,
+            leave_timeout: setup.patience,
             seed: random,
             ..Config::new(id, &name, &fabric.address())
         };

@@ -65,10 +65,14 @@ impl World {
 
     /// A node on a new host. The first founds the cluster, the others join through any of the hosts there are.
     pub fn add(&mut self) -> NodeId {
+        self.add_named(&format!("node-{}", self.nodes.len() + 1), self.addresses_but(None))
+    }
+
+    /// A node of this name that joins through these addresses, or founds a cluster if there are none.
+    pub fn add_named(&mut self, name: &str, join: Vec<String>) -> NodeId {
         let id = self.fresh_id();
         let fabric = self.net.add_node(SimNode::fabric_config(id));
-        let name = format!("node-{}", self.nodes.len() + 1);
-        let join = self.addresses_but(None);
+        let name = name.to_owned();
         let random = self.chance.draw();
         let node = SimNode::start(fabric, name, join, &self.setup, &self.journal, random);
         self.note(|| format!("{id} starts as {}", node.name));
@@ -138,6 +142,28 @@ impl World {
             }
         }
         Ok(done(self))
+    }
+
+    /// The node that runs with this id.
+    pub fn node(&self, id: NodeId) -> &SimNode {
+        self.nodes.iter().find(|n| n.id == id).expect("a node of this world")
+    }
+
+    /// The node that leads, with a quorum behind it.
+    pub fn leader(&self) -> Option<NodeId> {
+        let leads = |n: &&SimNode| n.is_live() && n.cluster.with(|c| c.has_authority(n.fabric.now()));
+        self.nodes.iter().find(leads).map(|n| n.id)
+    }
+
+    /// As a kill of the process.
+    pub fn crash(&mut self, id: NodeId) {
+        self.note(|| format!("{id} crashes"));
+        self.net.crash(id);
+        self.last_crash = Some(self.net.now());
+        if let Some(node) = self.nodes.iter_mut().find(|n| n.id == id) {
+            node.dismantle();
+            (node.crashed, node.paused) = (true, false);
+        }
     }
 
     /// Every command that was called so far.

@@ -1,7 +1,8 @@
 //! Many runs: seeds are spread over the processors; the first failure is reported with what repeats it.
 
-use std::sync::Mutex;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use scios::cluster::Timing;
@@ -38,7 +39,7 @@ impl Scenario {
             ..SimConfig::default()
         };
         let voters_max = if self.nodes >= 5 && chance.one_in(2) { 5 } else { 3 };
-        let setup = Setup { timing: self.timing, voters_max };
+        let setup = Setup { timing: self.timing, voters_max, ..Setup::default() };
         let plan = Plan {
             nodes: self.nodes,
             trouble: self.trouble,
@@ -54,7 +55,7 @@ pub fn reproduce() -> Option<u64> {
     std::env::var("SCIFS_SEED").ok().map(|seed| seed.parse().expect("SCIFS_SEED is a number"))
 }
 
-/// Plays seeds `1..=count` (or the one in `SCIFS_SEED`) and panics with the first failure. `test` is the name to
+/// Plays seeds `1..=count` (or `SCIFS_SEEDS` of them, or the one in `SCIFS_SEED`) and panics with the first failure. `test` is the name to
 /// repeat it by.
 pub fn run_seeds(test: &str, scenario: &Scenario, count: u64) {
     if let Some(seed) = reproduce() {
@@ -63,15 +64,28 @@ pub fn run_seeds(test: &str, scenario: &Scenario, count: u64) {
         }
         return;
     }
+    let more = std::env::var("SCIFS_SEEDS").ok().map(|n| n.parse().expect("SCIFS_SEEDS is a number"));
+    let count = more.unwrap_or(count);
     let started = Instant::now();
-    let (next, failed) = (AtomicU64::new(1), Mutex::new(None));
+    if let Some((seed, failure)) = first_failure(scenario, 1..=count) {
+        panic!(
+            "seed {seed}: {failure}\nto repeat it: SCIFS_SEED={seed} SCIFS_VERBOSE=1 cargo test -p scifs-tests \
+             --test cluster_sim -- --exact {test} --nocapture"
+        );
+    }
+    println!("{count} seeds of {} nodes in {:.1} s", scenario.nodes, started.elapsed().as_secs_f64());
+}
+
+/// Plays seeds on all processors until one fails.
+pub fn first_failure(scenario: &Scenario, seeds: RangeInclusive<u64>) -> Option<(u64, Failure)> {
+    let (next, failed) = (AtomicU64::new(*seeds.start()), Mutex::new(None));
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed > count || lock(&failed).is_some() {
+                    if seed > *seeds.end() || lock(&failed).is_some() {
                         return;
                     }
                     if let Err(failure) = scenario.play(seed) {
@@ -81,11 +95,5 @@ pub fn run_seeds(test: &str, scenario: &Scenario, count: u64) {
             });
         }
     });
-    if let Some((seed, failure)) = lock(&failed).take() {
-        panic!(
-            "seed {seed}: {failure}\nto repeat it: SCIFS_SEED={seed} SCIFS_VERBOSE=1 cargo test -p scifs-tests \
-             --test cluster_sim -- --exact {test} --nocapture"
-        );
-    }
-    println!("{count} seeds of {} nodes in {:.1} s", scenario.nodes, started.elapsed().as_secs_f64());
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
