@@ -75,7 +75,11 @@ impl Place {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.scifs);
-        command.args(arguments).env("SCIFS_RUNTIME_DIR", &self.folder).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .env("SCIFS_RUNTIME_DIR", &self.folder)
+            .env("SCIFS_LOG", "error")
+            .stdin(Stdio::null());
         command
     }
 
