@@ -65,6 +65,86 @@ pub const SECRET_BYTES_MIN: usize = 16;
 /// Longer secret files are a mistake (a certificate, a disk image), not a secret.
 pub const SECRET_BYTES_MAX: usize = 4096;
 
+/// Nodes of one cluster. A few vote, the others learn.
+pub const MEMBERS_MAX: usize = 1024;
+
+/// Voters of one cluster; always an odd number of them.
+pub const VOTERS_MAX: usize = 5;
+
+/// One command of the replicated state.
+pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
+
+/// What applying one command may answer.
+pub const RESULT_BYTES_MAX: usize = 1024;
+
+/// Commands that one node has proposed and not seen applied.
+pub const PROPOSALS_IN_FLIGHT_MAX: usize = 64;
+
+/// Entries of the replicated log that are kept before it is cut, and how many are kept for slow members then.
+pub const LOG_ENTRIES_MAX: usize = 2048;
+pub const LOG_ENTRIES_KEPT: u64 = 512;
+
+/// Log entries in one message, in bytes (one entry always fits), and messages under way to one member.
+pub const APPEND_BYTES_MAX: usize = 16 * 1024;
+pub const APPEND_ENTRIES_MAX: usize = 4096;
+pub const APPENDS_IN_FLIGHT_MAX: usize = 64;
+
+/// Bytes of proposals that the leader holds uncommitted; beyond that it refuses new ones.
+pub const UNCOMMITTED_BYTES_MAX: u64 = 8 << 20;
+
+/// The replicated state in one piece, as a new member gets it.
+pub const SNAPSHOT_BYTES_MAX: usize = 32 << 20;
+
+/// Members that were removed and are still remembered, so that anybody can tell them.
+pub const REMOVED_REMEMBERED_MAX: usize = 1024;
+
+/// What one answer to a renewed lease tells about the memory and load of others.
+pub const ANNOUNCEMENTS_PER_REPLY_MAX: usize = 32;
+
+/// Connections that membership begins at once; others wait for the next tick.
+pub const DIALS_PER_TICK_MAX: usize = 8;
+
+/// Terms and log indexes beyond this can't be reached by counting; a peer that names one is refused.
+pub const RAFT_NUMBER_MAX: u64 = 1 << 56;
+
+/// Buffers of `MESSAGE_BYTES_MAX` that an RDMA device fills with the messages of all peers. The second number is for
+/// users that may lock little memory (8 MiB is common): with the send buffers it stays below that.
+pub const RDMA_RECEIVE_BUFFERS: u32 = 256;
+pub const RDMA_RECEIVE_BUFFERS_FEW: u32 = 64;
+
+/// Registered buffers for what is being sent, over all peers: short ones for a page and its head, long ones for the longest message.
+pub const RDMA_SEND_BUFFERS_SHORT: u32 = 256;
+pub const RDMA_SEND_BUFFER_SHORT_BYTES: usize = PAGE_BYTES + 1024;
+pub const RDMA_SEND_BUFFERS_LONG: u32 = 16;
+
+/// The longest message that is asked to be copied into the work request itself; a device may allow less.
+pub const RDMA_INLINE_BYTES_MAX: usize = 512;
+
+/// Work requests that one connection may have under way, and how many of these are kept for grants.
+pub const RDMA_QUEUE_WORKS: u32 = 1024;
+pub const RDMA_QUEUE_WORKS_FOR_GRANTS: u64 = 256;
+
+/// Completions that may wait to be taken, over all connections.
+pub const RDMA_COMPLETIONS: u32 = 32_768;
+
+/// An inline message asks for a completion only every so often.
+pub const RDMA_SIGNAL_EVERY: u32 = 16;
+
+/// Reads and atomics that one connection may have under way in the network.
+pub const RDMA_READS_IN_FLIGHT: u8 = 16;
+
+/// Registrations of memory kept for the next transfer, and how many bytes they may pin that nobody asked to register.
+pub const RDMA_REGISTRATIONS_MAX: usize = 1024;
+pub const RDMA_REGISTERED_BYTES_MAX: u64 = 1 << 30;
+
+/// How long a connection that has failed may take to give back what was under way, and how long a revoked grant may take
+/// to be in place. Then the connection is ended by force.
+pub const RDMA_ENDING_MS: u64 = 200;
+pub const RDMA_REVOKE_MS: u64 = 500;
+
+/// How long a device may take to show the address that this node listens on.
+pub const RDMA_GID_WAIT_MS: u64 = 300;
+
 /// The longest RPC message, in as many frames as it takes. Larger data travels by one-sided operations or in parts.
 pub const RPC_MESSAGE_BYTES_MAX: usize = 1 << 20;
 
@@ -96,6 +176,9 @@ pub const RPC_RETRY_MS: u64 = 20;
 
 /// The longest explanation that an error carries.
 pub const RPC_ERROR_TEXT_BYTES_MAX: usize = 256;
+
+/// Bytes of requests to one peer that are kept because they may have to be sent again.
+pub const RPC_KEPT_BYTES_MAX: usize = 16 * RPC_MESSAGE_BYTES_MAX;
 
 /// A finished call's copy of its request keeps its memory for the next call up to this size.
 pub const RPC_SPARE_BYTES_MAX: usize = 16 * 1024;
@@ -142,3 +225,6 @@ pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Combinations of label values that one metric shows; what comes after them is counted together. Room for a label with
 /// all peers of a large cluster.
 pub const METRIC_SERIES_MAX: usize = 1024;
+
+/// The longest pause between two attempts of an expelled node to join again.
+pub const REJOIN_PAUSE_MAX_MS: u64 = 5_000;

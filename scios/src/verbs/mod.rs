@@ -21,6 +21,7 @@
 //! - **Hostile bytes.** Whatever a peer sends costs at most its own connection, with a logged reason.
 
 pub mod liveness;
+pub mod rdma;
 pub mod sim;
 pub mod tcp;
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use scios::memory::{Region, RegionSlice};
 use scios::verbs::{
-    DownReason, Event, Fabric, FabricConfig, OpError, OpId, Operation, RemoteKey, Rights, SendError,
+    DownReason, Event, Fabric, FabricConfig, FabricError, OpError, OpId, Operation, RemoteKey, Rights,
+    SendError,
 };
 use scios::{Nanos, NodeId};
 
@@ -50,13 +51,18 @@ impl<'w> Lab<'w> {
 
     pub fn node_with(&self, config: FabricConfig) -> Arc<Node> {
         let id = config.id;
-        let fabric = self.world.fabric(config);
+        let fabric = self.fabric(config).unwrap_or_else(|error| panic!("no node: {error}"));
         assert_eq!(fabric.id(), id);
         let seen = Arc::new(Recorder::new(Arc::clone(&self.signal)));
         fabric.start(seen.clone()).expect("start");
         let node = Arc::new(Node { id, fabric, seen });
         self.nodes.borrow_mut().push(Arc::clone(&node));
         node
+    }
+
+    /// What is not started, or not even made.
+    pub fn fabric(&self, config: FabricConfig) -> Result<Arc<dyn Fabric>, FabricError> {
+        self.world.fabric(config)
     }
 
     /// Two nodes that are up for each other.
@@ -103,9 +109,9 @@ impl<'w> Lab<'w> {
         }
     }
 
-    /// Lets time pass in which something that must not happen could: a hundred ticks of a node.
+    /// Lets time pass in which something that must not happen could: fifty ticks of a node.
     pub fn let_time_pass(&self, node: &Node) {
-        let until = node.seen.ticks() + 100;
+        let until = node.seen.ticks() + 50;
         self.wait("ticks", || node.seen.ticks() >= until);
     }
 

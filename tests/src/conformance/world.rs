@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use scios::NodeId;
-use scios::verbs::{Fabric, FabricConfig};
+use scios::verbs::{Fabric, FabricConfig, FabricError};
 
 use super::recorder::Recorder;
 use super::signal::Signal;
@@ -12,7 +12,7 @@ use super::signal::Signal;
 /// One of the fabrics, with the means to wait and to do harm.
 pub trait World {
     /// A fabric that isn't started.
-    fn fabric(&self, config: FabricConfig) -> Arc<dyn Fabric>;
+    fn fabric(&self, config: FabricConfig) -> Result<Arc<dyn Fabric>, FabricError>;
 
     /// The configuration of a usual node in this world.
     fn config(&self, id: NodeId) -> FabricConfig {

@@ -135,6 +135,8 @@ pub(super) struct End {
     requests: Way,
     answers: Way,
     pub(super) queued_bytes: usize,
+    /// What reads under way have asked for.
+    pub(super) read_bytes: usize,
     pub(super) wants_room: bool,
     pub(super) ops: BTreeMap<u64, Pending>,
     pub(super) next_op: u64,
@@ -154,6 +156,7 @@ impl End {
             requests: Way::default(),
             answers: Way::default(),
             queued_bytes: 0,
+            read_bytes: 0,
             wants_room: false,
             ops: BTreeMap::new(),
             next_op: 0,

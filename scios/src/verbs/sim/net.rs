@@ -12,7 +12,7 @@ use super::queue::{Happening, Queue};
 use super::random::Random;
 use super::trace::Trace;
 use crate::Nanos;
-use crate::limits::{OPS_IN_FLIGHT_MAX, SEND_QUEUE_BYTES_MAX};
+use crate::limits::{OPS_IN_FLIGHT_MAX, READ_BYTES_IN_FLIGHT_MAX, SEND_QUEUE_BYTES_MAX};
 use crate::verbs::Handler;
 
 const US: u64 = 1_000;
@@ -180,8 +180,9 @@ impl Net {
     /// Plans `Writable` once half of both queues is free.
     pub(super) fn make_room(&mut self, conn: ConnId, side: Side) {
         let Some(end) = self.end(conn, side) else { return };
-        let half_free =
-            end.queued_bytes <= SEND_QUEUE_BYTES_MAX / 2 && end.ops.len() <= OPS_IN_FLIGHT_MAX / 2;
+        let half_free = end.queued_bytes <= SEND_QUEUE_BYTES_MAX / 2
+            && end.ops.len() <= OPS_IN_FLIGHT_MAX / 2
+            && end.read_bytes <= READ_BYTES_IN_FLIGHT_MAX / 2;
         if end.wants_room && half_free {
             end.wants_room = false;
             self.queue.plan(self.now, Happening::Room { conn, side });

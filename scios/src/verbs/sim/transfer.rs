@@ -8,7 +8,8 @@ use super::conn::{ConnId, End, FRAME_BYTES, Frame, Lane, Pending, Request, Side,
 use super::net::Net;
 use super::queue::Happening;
 use crate::limits::{
-    GATHER_SLICES_MAX, MESSAGE_BYTES_MAX, OPS_IN_FLIGHT_MAX, PLACED_BYTES_MAX, SEND_QUEUE_BYTES_MAX,
+    GATHER_SLICES_MAX, MESSAGE_BYTES_MAX, OPS_IN_FLIGHT_MAX, PLACED_BYTES_MAX, READ_BYTES_IN_FLIGHT_MAX,
+    SEND_QUEUE_BYTES_MAX,
 };
 use crate::memory::{MemoryError, RegionSlice};
 use crate::verbs::{DownReason, OpError, OpId, Operation, RemoteSlice, Rights, SendError};
@@ -29,7 +30,7 @@ impl Net {
         if bytes > MESSAGE_BYTES_MAX {
             return Err(SendError::TooLong { bytes, max: MESSAGE_BYTES_MAX });
         }
-        self.reserve(conn, side, bytes, false)?;
+        self.reserve(conn, side, bytes, None)?;
         let mut message = Vec::with_capacity(bytes);
         message.extend_from_slice(head);
         gather(body, &mut message);
@@ -46,7 +47,8 @@ impl Net {
     ) -> Result<(), SendError> {
         let (conn, side) = self.peer(node, peer)?;
         let carried = carried_bytes(&operation)?;
-        self.reserve(conn, side, carried, true)?;
+        let asked = if let Operation::Read { into, .. } = &operation { into.bytes() } else { 0 };
+        self.reserve(conn, side, carried, Some(asked))?;
         let (mut into, mut told) = (None, false);
         let request = match operation {
             Operation::Read { from, into: local } => {
@@ -92,14 +94,25 @@ impl Net {
         found.copied().ok_or(SendError::NotConnected(peer))
     }
 
-    fn reserve(&mut self, conn: ConnId, side: Side, bytes: usize, is_op: bool) -> Result<(), SendError> {
+    /// Takes room for a message or, when it is an operation, for one that asks for so many bytes.
+    fn reserve(
+        &mut self,
+        conn: ConnId,
+        side: Side,
+        bytes: usize,
+        asked: Option<usize>,
+    ) -> Result<(), SendError> {
         let Some(end) = self.end(conn, side) else { return Err(SendError::Full) };
         let queued = end.queued_bytes + FRAME_BYTES + bytes;
-        if queued > SEND_QUEUE_BYTES_MAX || (is_op && end.ops.len() >= OPS_IN_FLIGHT_MAX) {
+        let reads = end.read_bytes + asked.unwrap_or(0);
+        let ops_full =
+            asked.is_some() && (end.ops.len() >= OPS_IN_FLIGHT_MAX || reads > READ_BYTES_IN_FLIGHT_MAX);
+        if queued > SEND_QUEUE_BYTES_MAX || ops_full {
             end.wants_room = true;
             return Err(SendError::Full);
         }
         end.queued_bytes = queued;
+        end.read_bytes = reads;
         Ok(())
     }
 
@@ -177,6 +190,9 @@ impl Net {
             && into.write_from(bytes).is_err()
         {
             tracing::error!(bytes = bytes.len(), "an answer is longer than what was asked for");
+        }
+        if let Some(end) = self.end(conn, side) {
+            end.read_bytes = end.read_bytes.saturating_sub(bytes.len());
         }
         self.make_room(conn, side);
         if !pending.told {

@@ -3,6 +3,7 @@
 mod connecting;
 mod ending;
 mod hostile;
+mod listening;
 mod liveness;
 mod messages;
 mod onesided;
@@ -98,6 +99,7 @@ fn pressure() -> Vec<Case> {
         a_slow_peer_does_not_slow_down_others,
         empty_messages_are_bounded_too,
         a_peer_that_goes_with_a_full_queue_is_down,
+        more_bytes_than_fit_are_all_read_in_the_end,
     )
     .to_vec();
     all.extend(cases!(pressure, BadWire, more_operations_than_fit_are_all_done_in_the_end));
@@ -151,6 +153,8 @@ fn protection() -> Vec<Case> {
         the_key_of_another_peer_is_denied,
         a_grant_ends_with_the_connection,
         nothing_is_granted_to_a_peer_that_is_not_up,
+        grants_are_bounded_and_a_revoked_one_makes_room,
+        memory_is_registered_and_forgotten_any_number_of_times,
         the_offender_may_come_back,
     )
     .to_vec()
@@ -182,11 +186,19 @@ fn ends() -> Vec<Case> {
 }
 
 fn hostile() -> Vec<Case> {
-    cases!(
+    let mut all = cases!(
         hostile,
         RawBytes,
         garbage_costs_its_own_connection_and_nothing_else,
         connections_that_say_nothing_do_not_keep_others_out,
     )
-    .to_vec()
+    .to_vec();
+    all.extend(cases!(
+        listening,
+        RawBytes,
+        an_address_in_use_is_refused,
+        a_node_without_a_secret_stays_on_loopback,
+        what_cannot_be_listened_on_is_refused,
+    ));
+    all
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use scios::limits::{MESSAGE_BYTES_MAX, OPS_IN_FLIGHT_MAX, SEND_QUEUE_BYTES_MAX};
+use scios::limits::{MESSAGE_BYTES_MAX, OPS_IN_FLIGHT_MAX, PLACED_BYTES_MAX, SEND_QUEUE_BYTES_MAX};
 use scios::verbs::{Operation, Rights, SendError};
 
-use crate::conformance::lab::{Lab, Node, pattern};
+use crate::conformance::lab::{Lab, Node, pattern, region};
 
 /// What networks and kernels below may hold beside our own queue: socket buffers of both sides, posted receives.
 const BELOW_BYTES_MAX: usize = 64 << 20;
@@ -97,4 +97,17 @@ pub(super) fn more_operations_than_fit_are_all_done_in_the_end(lab: &Lab<'_>) {
     }
     lab.wait("all operations", || a.done_count(b.id) as u64 == count);
     assert_eq!(memory.whole().to_vec(), (count * (count - 1) / 2).to_le_bytes());
+}
+
+pub(super) fn more_bytes_than_fit_are_all_read_in_the_end(lab: &Lab<'_>) {
+    let (a, b) = lab.pair();
+    let (memory, key) = b.lend(a.id, PLACED_BYTES_MAX as u64, Rights::READ);
+    let bytes = pattern(5, PLACED_BYTES_MAX);
+    memory.whole().write_from(&bytes).expect("in range");
+    let into: Vec<_> = (0..12).map(|_| region(PLACED_BYTES_MAX as u64).whole()).collect();
+    for (op, into) in (0..).zip(&into) {
+        lab.post(&a, b.id, op, &Operation::Read { from: key.slice(0, PLACED_BYTES_MAX), into: into.clone() });
+    }
+    lab.wait("all operations", || a.done_count(b.id) == into.len());
+    assert!(into.iter().all(|into| into.to_vec() == bytes));
 }

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use scios::limits::PAGE_BYTES;
+use scios::limits::{GRANTS_MAX, PAGE_BYTES};
 use scios::memory::Region;
 use scios::verbs::{DownReason, FabricError, OpError, Operation, RemoteKey, RemoteSlice, Rights};
 
-use crate::conformance::lab::{Lab, Node, filled, region};
+use crate::conformance::lab::{Lab, Node, filled, pattern, region};
 
 const PAGE: u64 = PAGE_BYTES as u64;
 
@@ -202,4 +202,41 @@ pub(super) fn the_offender_may_come_back(lab: &Lab<'_>) {
     let add = Operation::FetchAdd { at: key.slice(0, 8), add: 1 };
     assert_eq!(lab.run(&scene.offender, scene.owner.id, 2, &add), Ok(0));
     scene.bystander_is_well();
+}
+
+pub(super) fn grants_are_bounded_and_a_revoked_one_makes_room(lab: &Lab<'_>) {
+    let (a, b) = lab.pair();
+    let word = region(8).whole();
+    let grant = || a.fabric.grant(b.id, &word, Rights::READ, a.later());
+    let first = grant().expect("grant");
+    for _ in 1..GRANTS_MAX {
+        grant().expect("grant");
+    }
+    let refused = grant();
+    assert!(matches!(refused, Err(FabricError::Grants { max: GRANTS_MAX })), "{refused:?}");
+    a.fabric.revoke(b.id, &first);
+    let last = grant().expect("room for one");
+    let read = Operation::Read { from: last.slice(0, 8), into: region(8).whole() };
+    assert_eq!(lab.run(&b, a.id, 1, &read), Ok(0));
+}
+
+pub(super) fn memory_is_registered_and_forgotten_any_number_of_times(lab: &Lab<'_>) {
+    let (a, b) = lab.pair();
+    let (lent, local) = (region(PAGE), region(PAGE));
+    for op in 0..20 {
+        b.fabric.register(&lent).expect("register");
+        a.fabric.register(&local).expect("register");
+        a.fabric.register(&local).expect("register again");
+        let key = b.fabric.grant(a.id, &lent.whole(), Rights::ALL, b.later()).expect("grant");
+        let bytes = pattern(op, PAGE_BYTES);
+        local.whole().write_from(&bytes).expect("in range");
+        let write = Operation::Write { from: &[local.whole()], into: key.slice(0, PAGE_BYTES) };
+        assert_eq!(lab.run(&a, b.id, op, &write), Ok(0));
+        assert!(lent.whole().to_vec() == bytes);
+        a.fabric.forget(local.id());
+        b.fabric.forget(lent.id());
+        lent.punch(0, PAGE).expect("punch");
+        assert!(lent.whole().to_vec() == [0; PAGE_BYTES]);
+    }
+    assert_eq!((a.downs(b.id), b.downs(a.id)), (0, 0));
 }

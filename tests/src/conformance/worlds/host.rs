@@ -35,6 +35,7 @@ pub fn kind(name: &str) -> Option<Kind> {
 
 const KINDS: &[Kind] = &[
     Kind { name: "tcp", make: |config| Ok(scios::verbs::tcp::TcpFabric::new(config)?) },
+    Kind { name: "rdma", make: |config| Ok(scios::verbs::rdma::RdmaFabric::new(config)?) },
     // Receivers that never spin work differently: each connection has a thread.
     Kind {
         name: "tcp-blocking",
@@ -67,8 +68,8 @@ impl HostWorld {
 }
 
 impl World for HostWorld {
-    fn fabric(&self, config: FabricConfig) -> Arc<dyn Fabric> {
-        (self.kind.make)(config).unwrap_or_else(|error| panic!("no {} node: {error}", self.kind.name))
+    fn fabric(&self, config: FabricConfig) -> Result<Arc<dyn Fabric>, FabricError> {
+        (self.kind.make)(config)
     }
 
     fn config(&self, id: NodeId) -> FabricConfig {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use scios::NodeId;
 use scios::verbs::sim::{SimConfig, SimFabric, SimNet};
-use scios::verbs::{Fabric, FabricConfig};
+use scios::verbs::{Fabric, FabricConfig, FabricError};
 
 use crate::conformance::peer::Peer;
 use crate::conformance::recorder::Recorder;
@@ -44,8 +44,8 @@ fn serve(fabric: &Arc<SimFabric>) {
 }
 
 impl World for SimWorld {
-    fn fabric(&self, config: FabricConfig) -> Arc<dyn Fabric> {
-        self.net.add_node(config)
+    fn fabric(&self, config: FabricConfig) -> Result<Arc<dyn Fabric>, FabricError> {
+        Ok(self.net.add_node(config))
     }
 
     fn wait(&self, _signal: &Signal, done: &mut dyn FnMut() -> bool) -> bool {

@@ -236,7 +236,7 @@ impl Receiver {
     }
 
     fn connect_failed(&self, address: &str, reason: ConnectError) {
-        tracing::info!(address, %reason, "connecting failed");
+        tracing::debug!(address, %reason, "connecting failed");
         self.handler.on_event(Event::ConnectFailed { address, reason });
     }
 
