@@ -92,8 +92,11 @@ pub const APPENDS_IN_FLIGHT_MAX: usize = 64;
 /// Bytes of proposals that the leader holds uncommitted; beyond that it refuses new ones.
 pub const UNCOMMITTED_BYTES_MAX: u64 = 8 << 20;
 
-/// The replicated state in one piece, as a new member gets it.
-pub const SNAPSHOT_BYTES_MAX: usize = 32 << 20;
+/// The replicated state, as a new member gets it: as much as waits for one peer, since its parts are sent at once.
+pub const SNAPSHOT_BYTES_MAX: usize = 4 << 20;
+
+/// What of it travels in one message.
+pub const SNAPSHOT_PART_BYTES_MAX: usize = 256 << 10;
 
 /// Members that were removed and are still remembered, so that anybody can tell them.
 pub const REMOVED_REMEMBERED_MAX: usize = 1024;

@@ -12,6 +12,7 @@ use super::consensus::{Broken, Consensus, Step};
 use super::guard::TRANSFER;
 use super::joining::Joining;
 use super::lease::{Authority, Lease, Promise, Watch};
+use super::parts::{Parts, cut};
 use super::proposals::{Proposals, ProposeError, Waiter};
 use super::state::{Machine, State};
 use super::view::{Member, View};
@@ -46,6 +47,7 @@ pub struct Cluster<M> {
     pub(super) watch: Watch,
     pub(super) announcements: Announcements,
     pub(super) proposals: Proposals,
+    parts: Parts,
     pub(super) up: BTreeSet<NodeId>,
     pub(super) dialed: BTreeMap<String, Nanos>,
     /// Members to talk to that the view doesn't have (yet).
@@ -86,6 +88,7 @@ impl<M: Machine> Cluster<M> {
             watch: Watch::default(),
             announcements: Announcements::default(),
             proposals: Proposals::new(config.id),
+            parts: Parts::default(),
             up: BTreeSet::new(),
             dialed: BTreeMap::new(),
             contacts: Vec::new(),
@@ -230,6 +233,7 @@ impl<M: Machine> Cluster<M> {
                 return Ok(());
             }
             Talk::Raft(message) => return self.raft(now, from, *message),
+            Talk::Part { first, bytes } => self.parts.take_in(from, first, &bytes),
             Talk::Propose { entry } => return self.proposed(from, entry),
             Talk::Renew { asked, free, load, seen } => self.renewed(now, from, asked, (free, load), seen),
             Talk::Granted { asked, seen, announcements } => {
@@ -246,6 +250,7 @@ impl<M: Machine> Cluster<M> {
         let Some(consensus) = &mut self.consensus else { return Ok(()) };
         message.from = from.get();
         message.to = self.config.id.get();
+        self.parts.complete(from, &mut message);
         match message.get_msg_type() {
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
                 let handed_over =
@@ -340,8 +345,8 @@ impl<M: Machine> Cluster<M> {
             },
             |to, message| {
                 if up.contains(&to) {
-                    let body = Talk::Raft(Box::new(message));
-                    effects.push(Effect::Send { to, message: ClusterMessage { cluster, body } });
+                    let send = |body| Effect::Send { to, message: ClusterMessage { cluster, body } };
+                    effects.extend(cut(message).into_iter().map(send));
                 } else if carries_log(&message) {
                     unreachable.push(to);
                 }
@@ -612,3 +617,7 @@ fn restore<M: Machine>(machine: &mut M, data: &[u8], index: u64) -> Result<State
 fn carries_log(message: &RaftMessage) -> bool {
     matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgSnapshot)
 }
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

@@ -16,7 +16,7 @@
 //! | `joining`, `renewal`, `leading` | becoming a member; leases at work; what only a leader does |
 //! | `lease`, `timing` | the clocks behind it; `LEASES.md` has the argument |
 //! | `state`, `command`, `view` | what is replicated |
-//! | `consensus`, `log`, `guard`, `raft_wire` | the consensus library, tamed |
+//! | `consensus`, `log`, `guard`, `raft_wire`, `parts` | the consensus library, tamed |
 //! | `proposals`, `announcements`, `wire`, `api`, `status` | commands under way; soft state; messages; the surface |
 //! | `driver` | [`ClusterNode`]: all of it on an RPC endpoint |
 //!
@@ -33,6 +33,7 @@ mod joining;
 mod leading;
 mod lease;
 mod log;
+mod parts;
 mod proposals;
 mod raft_wire;
 mod renewal;

@@ -6,7 +6,8 @@ use raft::eraftpb::Message as RaftMessage;
 use super::command::Refusal;
 use super::raft_wire::{get_message, put_message};
 use crate::limits::{
-    ADDRESS_BYTES_MAX, ANNOUNCEMENTS_PER_REPLY_MAX, COMMAND_BYTES_MAX, NODE_NAME_BYTES_MAX, VOTERS_MAX,
+    ADDRESS_BYTES_MAX, ANNOUNCEMENTS_PER_REPLY_MAX, COMMAND_BYTES_MAX, NODE_NAME_BYTES_MAX,
+    SNAPSHOT_PART_BYTES_MAX, VOTERS_MAX,
 };
 use crate::rpc::codec::{DecodeError, Message, Reader, Writer};
 use crate::{Epoch, Nanos, NodeId};
@@ -54,6 +55,11 @@ pub(super) enum Talk {
         epoch: Epoch,
     },
     Raft(Box<RaftMessage>),
+    /// A piece of the snapshot that the next consensus message of this sender leaves out.
+    Part {
+        first: bool,
+        bytes: Vec<u8>,
+    },
     /// A leader asks whether it still is one.
     Confirm {
         term: u64,
@@ -165,6 +171,11 @@ impl Message for ClusterMessage {
                 to.u8(7);
                 put_message(to, message);
             }
+            Talk::Part { first, bytes } => {
+                to.u8(10);
+                to.bool(*first);
+                to.bytes("part of a snapshot", bytes, SNAPSHOT_PART_BYTES_MAX);
+            }
             Talk::Confirm { term, asked } => {
                 to.u8(8);
                 to.u64(*term);
@@ -206,6 +217,10 @@ impl Message for ClusterMessage {
             7 => Talk::Raft(Box::new(get_message(from)?)),
             8 => Talk::Confirm { term: from.u64()?, asked: Nanos(from.u64()?) },
             9 => Talk::Confirmed { term: from.u64()?, asked: Nanos(from.u64()?) },
+            10 => Talk::Part {
+                first: from.bool()?,
+                bytes: from.bytes("part of a snapshot", SNAPSHOT_PART_BYTES_MAX)?.to_vec(),
+            },
             other => return Err(DecodeError::Invalid { what: "cluster message", value: u64::from(other) }),
         };
         Ok(Self { cluster, body })
@@ -275,3 +290,7 @@ fn put_contact(to: &mut Writer, contact: &Contact) {
 fn get_contact(from: &mut Reader<'_>) -> Result<Contact, DecodeError> {
     Ok(Contact { id: from.node()?, address: from.text("address", ADDRESS_BYTES_MAX)?.to_owned() })
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

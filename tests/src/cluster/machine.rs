@@ -39,11 +39,13 @@ impl Histories {
 pub struct Places {
     commands: Vec<u64>,
     histories: Histories,
+    /// Words of nothing that make the snapshot long.
+    ballast: usize,
 }
 
 impl Places {
-    pub fn new(histories: Histories) -> Self {
-        Self { commands: Vec::new(), histories }
+    pub fn new(histories: Histories, ballast: usize) -> Self {
+        Self { commands: Vec::new(), histories, ballast }
     }
 
     /// Every command that was applied, in order.
@@ -66,7 +68,8 @@ impl Machine for Places {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        self.commands.iter().flat_map(|c| c.to_le_bytes()).collect()
+        let nothing = std::iter::repeat_n(&0, self.ballast);
+        self.commands.iter().chain(nothing).flat_map(|c| c.to_le_bytes()).collect()
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
@@ -74,7 +77,7 @@ impl Machine for Places {
             return Err(format!("{} bytes are not a list of commands", snapshot.len()));
         }
         let command = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
-        self.commands = snapshot.chunks_exact(8).map(command).collect();
+        self.commands = snapshot.chunks_exact(8).map(command).filter(|c| *c != 0).collect();
         Ok(())
     }
 }

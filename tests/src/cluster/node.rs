@@ -62,12 +62,14 @@ pub struct Setup {
     pub voters_max: u8,
     /// How long a node tries to join, or waits to be let go.
     pub patience: Duration,
+    /// See [`Places::new`].
+    pub ballast: usize,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         // Giving up is another matter than being refused; it has tests of its own.
-        Self { timing: Timing::default(), voters_max: 3, patience: Duration::from_secs(600) }
+        Self { timing: Timing::default(), voters_max: 3, patience: Duration::from_secs(600), ballast: 0 }
     }
 }
 
@@ -110,7 +112,7 @@ impl SimNode {
         };
         let ended = Arc::new(Mutex::new(None));
         let recorder = Recorder { id, journal: journal.clone(), ended: Arc::clone(&ended) };
-        let machine = Places::new(journal.histories.clone());
+        let machine = Places::new(journal.histories.clone(), setup.ballast);
         let cluster = ClusterNode::new(&rpc, config, machine, Arc::new(recorder));
         rpc.start().expect("a simulated fabric starts");
         cluster.start(random | 1);
