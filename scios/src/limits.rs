@@ -130,8 +130,9 @@ pub const RDMA_QUEUE_WORKS_FOR_GRANTS: u64 = 256;
 /// Completions that may wait to be taken, over all connections.
 pub const RDMA_COMPLETIONS: u32 = 32_768;
 
-/// An inline message asks for a completion only every so often.
+/// An inline message asks for a completion only every so often, one that holds a send buffer more often.
 pub const RDMA_SIGNAL_EVERY: u32 = 16;
+pub const RDMA_SIGNAL_EVERY_BUFFER: u32 = 4;
 
 /// Reads and atomics that one connection may have under way in the network.
 pub const RDMA_READS_IN_FLIGHT: u8 = 16;

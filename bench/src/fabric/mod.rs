@@ -3,6 +3,7 @@
 
 mod child;
 mod program;
+mod rdma_floor;
 mod report;
 mod subject;
 mod tcp_floor;
@@ -51,6 +52,7 @@ pub(crate) struct ServeOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FabricName {
     Tcp,
+    Rdma,
 }
 
 impl FabricName {
@@ -58,6 +60,8 @@ impl FabricName {
         match self {
             Self::Tcp if encrypted => (Program::TcpFloor, Program::TcpEncrypted),
             Self::Tcp => (Program::TcpFloor, Program::Tcp),
+            // What is sent over verbs is never encrypted.
+            Self::Rdma => (Program::RdmaFloor, Program::Rdma),
         }
     }
 
@@ -65,6 +69,7 @@ impl FabricName {
     fn targets(self) -> (f64, f64) {
         match self {
             Self::Tcp => (1.15, 0.9),
+            Self::Rdma => (1.2, 0.9),
         }
     }
 }

@@ -3,11 +3,12 @@
 use clap::ValueEnum;
 use scios::NodeId;
 use scios::auth::Secret;
+use scios::verbs::rdma::RdmaFabric;
 use scios::verbs::tcp::TcpFabric;
 use scios::verbs::{FabricConfig, FabricError};
 
 use super::workload::{Mode, Workload};
-use super::{BenchError, subject, tcp_floor};
+use super::{BenchError, rdma_floor, subject, tcp_floor};
 
 /// Longer than any pause of a measurement: a spinning receiver never blocks.
 const SPIN_US: u64 = 20_000;
@@ -17,6 +18,8 @@ pub(crate) enum Program {
     Tcp,
     TcpEncrypted,
     TcpFloor,
+    Rdma,
+    RdmaFloor,
 }
 
 impl Program {
@@ -25,6 +28,8 @@ impl Program {
             Self::Tcp => "tcp",
             Self::TcpEncrypted => "tcp-encrypted",
             Self::TcpFloor => "tcp-floor",
+            Self::Rdma => "rdma",
+            Self::RdmaFloor => "rdma-floor",
         }
     }
 
@@ -32,6 +37,8 @@ impl Program {
     pub(super) fn serve(self, mode: Mode, ready: impl FnOnce(&str)) -> Result<(), BenchError> {
         match self {
             Self::TcpFloor => tcp_floor::serve(mode, ready),
+            Self::RdmaFloor => rdma_floor::serve(mode, ready),
+            Self::Rdma => subject::serve(RdmaFabric::new(config(mode, false)?)?, ready),
             Self::Tcp => subject::serve(TcpFabric::new(config(mode, false)?)?, ready),
             Self::TcpEncrypted => subject::serve(TcpFabric::new(config(mode, true)?)?, ready),
         }
@@ -47,6 +54,8 @@ impl Program {
     ) -> Result<f64, BenchError> {
         match self {
             Self::TcpFloor => tcp_floor::drive(address, mode, workload, repeats),
+            Self::RdmaFloor => rdma_floor::drive(address, mode, workload, repeats),
+            Self::Rdma => subject::drive(RdmaFabric::new(config(mode, false)?)?, address, workload, repeats),
             Self::Tcp => subject::drive(TcpFabric::new(config(mode, false)?)?, address, workload, repeats),
             Self::TcpEncrypted => {
                 subject::drive(TcpFabric::new(config(mode, true)?)?, address, workload, repeats)

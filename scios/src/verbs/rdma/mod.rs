@@ -15,7 +15,7 @@ mod adapter;
 mod cache;
 mod control;
 mod credit;
-mod ffi;
+pub mod ffi;
 mod granting;
 mod grants;
 mod inbox;

@@ -9,7 +9,9 @@ use super::job::{Job, MESSAGE_COST_BYTES, Needs, Operation, OperationKind};
 use super::link::{Flying, InFlight, Link, Peer};
 use super::shared::Shared;
 use super::slots::Slot;
-use crate::limits::{RDMA_INLINE_BYTES_MAX, RDMA_QUEUE_WORKS_FOR_GRANTS, RDMA_SIGNAL_EVERY};
+use crate::limits::{
+    RDMA_INLINE_BYTES_MAX, RDMA_QUEUE_WORKS_FOR_GRANTS, RDMA_SIGNAL_EVERY, RDMA_SIGNAL_EVERY_BUFFER,
+};
 use crate::memory::RegionSlice;
 
 /// A job that was not posted because its connection has failed; the receiver has been told.
@@ -74,7 +76,10 @@ impl Shared {
             return Ok(());
         };
         let sges = [self.or_break(peer, fill_slot(&slot, head, body, bytes))?];
-        let work = Work { id: 0, signaled: true, kind: send(link), payload: Payload::Gather(&sges) };
+        // A buffer comes back with a completion, so these say so more often; each, when buffers run out. Connections that
+        // fall silent thus keep less than half of the buffers.
+        let signaled = slot.scarce || link.unsignaled + 1 >= RDMA_SIGNAL_EVERY_BUFFER;
+        let work = Work { id: 0, signaled, kind: send(link), payload: Payload::Gather(&sges) };
         self.post(peer, link, &mut [work], Flying::Message { cost, slot: Some(slot) });
         Ok(())
     }

@@ -42,6 +42,8 @@ pub(super) struct Slot {
     pool: Arc<SlotPool>,
     kind: usize,
     offset: u32,
+    /// Fewer than half of its kind were left when it was taken.
+    pub(super) scarce: bool,
 }
 
 const COUNTS: [u32; 2] = [RDMA_SEND_BUFFERS_SHORT, RDMA_SEND_BUFFERS_LONG];
@@ -72,14 +74,16 @@ impl SlotPool {
             return None;
         }
         let mut free = self.free.lock();
-        let Some(offset) = free.offsets.get_mut(kind)?.pop() else {
+        let offsets = free.offsets.get_mut(kind)?;
+        let scarce = offsets.len() < *count as usize / 2;
+        let Some(offset) = offsets.pop() else {
             if !free.waiting.contains(&who) {
                 free.waiting.push_back(who);
             }
             return None;
         };
         *holds += 1;
-        Some(Slot { pool: Arc::clone(self), kind, offset })
+        Some(Slot { pool: Arc::clone(self), kind, offset, scarce })
     }
 
     /// Remembers a connection that could not go on for want of something that all share.

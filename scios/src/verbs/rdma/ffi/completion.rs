@@ -13,11 +13,11 @@ use super::protection::unsupported;
 use super::{Device, VerbsError};
 
 /// How many completions one call takes.
-pub(in crate::verbs::rdma) const POLL_BATCH: usize = 32;
+const POLL_BATCH: usize = 32;
 
 /// A file that becomes readable when an armed completion queue gets a completion.
 #[derive(Debug)]
-pub(in crate::verbs::rdma) struct Channel {
+pub struct Channel {
     channel: NonNull<bindings::ibv_comp_channel>,
     device: Arc<Device>,
 }
@@ -28,7 +28,7 @@ unsafe impl Send for Channel {}
 unsafe impl Sync for Channel {}
 
 impl Channel {
-    pub(in crate::verbs::rdma) fn new(device: &Arc<Device>) -> Result<Arc<Self>, VerbsError> {
+    pub fn new(device: &Arc<Device>) -> Result<Arc<Self>, VerbsError> {
         const OPERATION: &str = "making a completion channel";
         // SAFETY: the device is open.
         let channel = unsafe { device.library().verbs().ibv_create_comp_channel(device.raw()) };
@@ -62,16 +62,16 @@ impl Drop for Channel {
 
 /// One completed piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::verbs::rdma) struct Completion {
+pub struct Completion {
     /// As given with the work.
-    pub(in crate::verbs::rdma) id: u64,
+    pub id: u64,
     /// This side's number of the queue pair.
-    pub(in crate::verbs::rdma) queue_pair: u32,
-    pub(in crate::verbs::rdma) outcome: Outcome,
+    pub queue_pair: u32,
+    pub outcome: Outcome,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::verbs::rdma) enum Outcome {
+pub enum Outcome {
     Done(CompletionKind),
     /// The queue pair had failed before.
     Flushed,
@@ -82,7 +82,7 @@ pub(in crate::verbs::rdma) enum Outcome {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::verbs::rdma) enum CompletionKind {
+pub enum CompletionKind {
     Sent,
     Received {
         bytes: usize,
@@ -96,7 +96,7 @@ pub(in crate::verbs::rdma) enum CompletionKind {
 }
 
 #[derive(Debug)]
-pub(in crate::verbs::rdma) struct CompletionQueue {
+pub struct CompletionQueue {
     cq: NonNull<bindings::ibv_cq>,
     channel: Arc<Channel>,
 }
@@ -107,7 +107,7 @@ unsafe impl Send for CompletionQueue {}
 unsafe impl Sync for CompletionQueue {}
 
 impl CompletionQueue {
-    pub(in crate::verbs::rdma) fn new(channel: &Arc<Channel>, entries: u32) -> Result<Arc<Self>, VerbsError> {
+    pub fn new(channel: &Arc<Channel>, entries: u32) -> Result<Arc<Self>, VerbsError> {
         let device = &channel.device;
         let entries = i32::try_from(entries).unwrap_or(i32::MAX);
         let verbs = device.library().verbs();
@@ -123,16 +123,16 @@ impl CompletionQueue {
         self.cq.as_ptr()
     }
 
-    pub(in crate::verbs::rdma) fn channel(&self) -> &Channel {
+    pub fn channel(&self) -> &Channel {
         &self.channel
     }
 
-    pub(in crate::verbs::rdma) fn status_name(&self, status: u32) -> &str {
+    pub fn status_name(&self, status: u32) -> &str {
         self.channel.device.library().status_name(status)
     }
 
     /// Takes up to [`POLL_BATCH`] completions and hands them to `each`, in order. Returns how many there were.
-    pub(in crate::verbs::rdma) fn poll(&self, mut each: impl FnMut(Completion)) -> Result<usize, VerbsError> {
+    pub fn poll(&self, mut each: impl FnMut(Completion)) -> Result<usize, VerbsError> {
         const OPERATION: &str = "polling a completion queue";
         let poll = self.channel.device.ops().poll_cq.ok_or_else(|| unsupported(OPERATION))?;
         let mut taken = [const { std::mem::MaybeUninit::<bindings::ibv_wc>::uninit() }; POLL_BATCH];
@@ -151,7 +151,7 @@ impl CompletionQueue {
 
     /// Asks for the channel to become readable with the next completion. One that came before doesn't count: poll
     /// once more before sleeping.
-    pub(in crate::verbs::rdma) fn arm(&self) -> Result<(), VerbsError> {
+    pub fn arm(&self) -> Result<(), VerbsError> {
         const OPERATION: &str = "arming a completion queue";
         let arm = self.channel.device.ops().req_notify_cq.ok_or_else(|| unsupported(OPERATION))?;
         // SAFETY: the queue is alive.
@@ -159,7 +159,7 @@ impl CompletionQueue {
     }
 
     /// Takes the channel's wake-ups, so that it isn't readable any longer.
-    pub(in crate::verbs::rdma) fn take_wakeups(&self) {
+    pub fn take_wakeups(&self) {
         let verbs = self.channel.device.library().verbs();
         let (mut cq, mut context) = (std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: both pointers are written; the channel doesn't block.

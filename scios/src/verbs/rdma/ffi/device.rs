@@ -15,7 +15,7 @@ use super::{Library, VerbsError};
 /// but against the range of the whole registration below it.
 const VENDOR_RXE: u32 = 0xff_ffff;
 
-pub(in crate::verbs::rdma) struct Device {
+pub struct Device {
     context: NonNull<bindings::ibv_context>,
     name: String,
     library: Arc<Library>,
@@ -27,47 +27,47 @@ unsafe impl Send for Device {}
 unsafe impl Sync for Device {}
 
 #[derive(Clone, Copy, Debug)]
-pub(in crate::verbs::rdma) struct DeviceLimits {
-    pub(in crate::verbs::rdma) queue_works_max: u32,
-    pub(in crate::verbs::rdma) gather_max: u32,
-    pub(in crate::verbs::rdma) completions_max: u32,
-    pub(in crate::verbs::rdma) receives_max: u32,
+pub struct DeviceLimits {
+    pub queue_works_max: u32,
+    pub gather_max: u32,
+    pub completions_max: u32,
+    pub receives_max: u32,
     /// Reads and atomics under way that a queue pair answers, and asks for.
-    pub(in crate::verbs::rdma) reads_answered_max: u8,
-    pub(in crate::verbs::rdma) reads_asked_max: u8,
-    pub(in crate::verbs::rdma) atomics: bool,
+    pub reads_answered_max: u8,
+    pub reads_asked_max: u8,
+    pub atomics: bool,
     /// Type 2B memory windows: bound to one queue pair.
-    pub(in crate::verbs::rdma) windows: bool,
+    pub windows: bool,
     /// False where a window protects its whole registration instead of its range.
-    pub(in crate::verbs::rdma) window_range_checked: bool,
+    pub window_range_checked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::verbs::rdma) struct Port {
-    pub(in crate::verbs::rdma) number: u8,
-    pub(in crate::verbs::rdma) active: bool,
+pub struct Port {
+    pub number: u8,
+    pub active: bool,
     /// As `enum ibv_mtu`: 1 is 256 bytes, 5 is 4096.
-    pub(in crate::verbs::rdma) mtu: u8,
-    pub(in crate::verbs::rdma) lid: u16,
+    pub mtu: u8,
+    pub lid: u16,
     gid_slots: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::verbs::rdma) enum GidKind {
+pub enum GidKind {
     InfiniBand,
     RoceV2,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::verbs::rdma) struct Gid {
-    pub(in crate::verbs::rdma) raw: [u8; 16],
-    pub(in crate::verbs::rdma) index: u8,
-    pub(in crate::verbs::rdma) kind: GidKind,
+pub struct Gid {
+    pub raw: [u8; 16],
+    pub index: u8,
+    pub kind: GidKind,
 }
 
 impl Gid {
     /// RoCE's GIDs are IP addresses.
-    pub(in crate::verbs::rdma) fn ip(&self) -> IpAddr {
+    pub fn ip(&self) -> IpAddr {
         Ipv6Addr::from(self.raw).to_canonical()
     }
 }
@@ -84,7 +84,7 @@ impl Device {
         Ok(Arc::new(Self { context, name: library.device_name(entry), library: Arc::clone(library) }))
     }
 
-    pub(in crate::verbs::rdma) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 
@@ -102,7 +102,7 @@ impl Device {
         unsafe { &(*self.context.as_ptr()).ops }
     }
 
-    pub(in crate::verbs::rdma) fn limits(&self) -> Result<DeviceLimits, VerbsError> {
+    pub fn limits(&self) -> Result<DeviceLimits, VerbsError> {
         let mut attr = bindings::ibv_device_attr::default();
         // SAFETY: fills in `attr`.
         let returned = unsafe { self.library.verbs().ibv_query_device(self.raw(), &mut attr) };
@@ -122,7 +122,7 @@ impl Device {
         })
     }
 
-    pub(in crate::verbs::rdma) fn ports(&self) -> Result<Vec<Port>, VerbsError> {
+    pub fn ports(&self) -> Result<Vec<Port>, VerbsError> {
         let mut attr = bindings::ibv_device_attr::default();
         // SAFETY: fills in `attr`.
         let returned = unsafe { self.library.verbs().ibv_query_device(self.raw(), &mut attr) };
@@ -147,7 +147,7 @@ impl Device {
     }
 
     /// The addresses that a port has now. They appear some time after the link and its IP addresses do.
-    pub(in crate::verbs::rdma) fn gids(&self, port: &Port) -> Vec<Gid> {
+    pub fn gids(&self, port: &Port) -> Vec<Gid> {
         (0..port.gid_slots).filter_map(|index| self.gid(port.number, index)).collect()
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use thiserror::Error;
 
 #[derive(Debug, Error)]
-pub(in crate::verbs::rdma) enum VerbsError {
+pub enum VerbsError {
     #[error("cannot load {name} ({what}); install it: apt install libibverbs1 ibverbs-providers")]
     Library { name: String, what: String },
     #[error(

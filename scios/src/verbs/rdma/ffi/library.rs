@@ -11,12 +11,12 @@ use super::{Device, VerbsError};
 /// The name that every distribution gives the library's first (and so far only) binary interface.
 const LIBRARY_NAME: &str = "libibverbs.so.1";
 
-pub(in crate::verbs::rdma) struct Library {
+pub struct Library {
     verbs: Verbs,
 }
 
 impl Library {
-    pub(in crate::verbs::rdma) fn load() -> Result<Arc<Self>, VerbsError> {
+    pub fn load() -> Result<Arc<Self>, VerbsError> {
         Self::load_named(LIBRARY_NAME)
     }
 
@@ -34,7 +34,7 @@ impl Library {
     }
 
     /// Opens every device that there is; at least one.
-    pub(in crate::verbs::rdma) fn devices(self: &Arc<Self>) -> Result<Vec<Arc<Device>>, VerbsError> {
+    pub fn devices(self: &Arc<Self>) -> Result<Vec<Arc<Device>>, VerbsError> {
         let mut count = 0;
         // SAFETY: writes the number of devices to `count`, returns an array of them that is freed below.
         let list = unsafe { self.verbs.ibv_get_device_list(&mut count) };

@@ -1,4 +1,5 @@
-//! libibverbs behind safe types. This is the only module of the fabric with `unsafe` in it.
+//! libibverbs behind safe types. This is the only module of the fabric with `unsafe` in it. Public so that the fabric can be
+//! measured beside a minimal program on the same calls.
 //!
 //! - The library is loaded at run time ([`Library::load`]), so the binary also runs where it isn't installed.
 //! - Every object holds its parents by `Arc` (a queue pair its completion queue, protection domain and receive queue; these
@@ -28,11 +29,11 @@ mod work;
 #[cfg(test)]
 mod tests;
 
-pub(super) use completion::{Channel, Completion, CompletionKind, CompletionQueue, Outcome};
-pub(super) use device::{Device, DeviceLimits, Gid, GidKind, Port};
-pub(super) use error::VerbsError;
-pub(super) use library::Library;
-pub(super) use protection::{Access, ProtectionDomain, Registration, Window};
-pub(super) use queue_pair::{PathToPeer, QueuePair, QueuePairSizes};
-pub(super) use receive::{ReceiveBuffer, ReceiveQueue};
-pub(super) use work::{Payload, Remote, Sge, Work, WorkKind};
+pub use completion::{Channel, Completion, CompletionKind, CompletionQueue, Outcome};
+pub use device::{Device, DeviceLimits, Gid, GidKind, Port};
+pub use error::VerbsError;
+pub use library::Library;
+pub use protection::{Access, ProtectionDomain, Registration, Window};
+pub use queue_pair::{PathToPeer, QueuePair, QueuePairSizes};
+pub use receive::{ReceiveBuffer, ReceiveQueue};
+pub use work::{Payload, Remote, Sge, Work, WorkKind};

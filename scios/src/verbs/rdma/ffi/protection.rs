@@ -15,7 +15,7 @@ use crate::verbs::Rights;
 
 /// What belongs together; objects of one domain can't be used with those of another.
 #[derive(Debug)]
-pub(in crate::verbs::rdma) struct ProtectionDomain {
+pub struct ProtectionDomain {
     pd: NonNull<bindings::ibv_pd>,
     device: Arc<Device>,
 }
@@ -26,7 +26,7 @@ unsafe impl Send for ProtectionDomain {}
 unsafe impl Sync for ProtectionDomain {}
 
 impl ProtectionDomain {
-    pub(in crate::verbs::rdma) fn new(device: &Arc<Device>) -> Result<Arc<Self>, VerbsError> {
+    pub fn new(device: &Arc<Device>) -> Result<Arc<Self>, VerbsError> {
         // SAFETY: the device is open.
         let pd = unsafe { device.library().verbs().ibv_alloc_pd(device.raw()) };
         let pd = NonNull::new(pd).ok_or_else(|| VerbsError::last("making a protection domain"))?;
@@ -54,7 +54,7 @@ impl Drop for ProtectionDomain {
 
 /// How the device may use registered memory. No registration gives a peer any right; windows do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::verbs::rdma) enum Access {
+pub enum Access {
     /// Source and destination of this node's own operations.
     Local,
     /// That, and windows may be bound to it.
@@ -63,7 +63,7 @@ pub(in crate::verbs::rdma) enum Access {
 
 /// Memory that the device may reach: pinned for as long as this lives.
 #[derive(Debug)]
-pub(in crate::verbs::rdma) struct Registration {
+pub struct Registration {
     mr: NonNull<bindings::ibv_mr>,
     slice: RegionSlice,
     domain: Arc<ProtectionDomain>,
@@ -75,7 +75,7 @@ unsafe impl Send for Registration {}
 unsafe impl Sync for Registration {}
 
 impl Registration {
-    pub(in crate::verbs::rdma) fn new(
+    pub fn new(
         domain: &Arc<ProtectionDomain>,
         slice: &RegionSlice,
         access: Access,
@@ -106,12 +106,12 @@ impl Registration {
         self.mr.as_ptr()
     }
 
-    pub(in crate::verbs::rdma) fn slice(&self) -> &RegionSlice {
+    pub fn slice(&self) -> &RegionSlice {
         &self.slice
     }
 
     /// Whether all of `slice` is registered by this.
-    pub(in crate::verbs::rdma) fn covers(&self, slice: &RegionSlice) -> bool {
+    pub fn covers(&self, slice: &RegionSlice) -> bool {
         let (mine, theirs) = (&self.slice, slice);
         mine.region().id() == theirs.region().id()
             && mine.offset() <= theirs.offset()
@@ -119,7 +119,7 @@ impl Registration {
     }
 
     /// What names a covered slice to the device; `None` for a slice that isn't covered.
-    pub(in crate::verbs::rdma) fn sge(&self, slice: &RegionSlice) -> Option<Sge> {
+    pub fn sge(&self, slice: &RegionSlice) -> Option<Sge> {
         let bytes = u32::try_from(slice.bytes()).ok()?;
         // SAFETY: the registration lives as long as self.
         let lkey = unsafe { (*self.raw()).lkey };
@@ -140,7 +140,7 @@ impl Drop for Registration {
 /// A memory window of type 2: what one peer may do with one range. It gives nothing until it is bound
 /// (`WorkKind::Bind`); dropping it ends, before the drop returns, what it gave. Drop it before its queue pair.
 #[derive(Debug)]
-pub(in crate::verbs::rdma) struct Window {
+pub struct Window {
     mw: NonNull<bindings::ibv_mw>,
     /// Under the window, and so must outlive it: fields drop in order, after `drop`.
     registration: Arc<Registration>,
@@ -152,7 +152,7 @@ unsafe impl Send for Window {}
 unsafe impl Sync for Window {}
 
 impl Window {
-    pub(in crate::verbs::rdma) fn new(registration: Arc<Registration>) -> Result<Self, VerbsError> {
+    pub fn new(registration: Arc<Registration>) -> Result<Self, VerbsError> {
         const OPERATION: &str = "making a memory window";
         let device = &registration.domain.device;
         let Some(alloc) = device.ops().alloc_mw else {
@@ -178,7 +178,7 @@ impl Window {
     }
 
     /// The key that a bind of this window gives it: the next one, so that keys of the past don't work.
-    pub(in crate::verbs::rdma) fn next_key(&self) -> u32 {
+    pub fn next_key(&self) -> u32 {
         // SAFETY: alive as long as self.
         let key = unsafe { (*self.raw()).rkey };
         (key & !0xff) | (key.wrapping_add(1) & 0xff)

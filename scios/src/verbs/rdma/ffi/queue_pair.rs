@@ -28,30 +28,30 @@ const HOP_LIMIT: u8 = 64;
 const WORKS_MAX: usize = 2;
 
 #[derive(Clone, Copy, Debug)]
-pub(in crate::verbs::rdma) struct QueuePairSizes {
-    pub(in crate::verbs::rdma) works: u32,
-    pub(in crate::verbs::rdma) gather: u32,
+pub struct QueuePairSizes {
+    pub works: u32,
+    pub gather: u32,
     /// Asked for; a device that has less gives less.
-    pub(in crate::verbs::rdma) inline_bytes: u32,
+    pub inline_bytes: u32,
 }
 
 /// Where the peer's end is, and what both devices can do.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::verbs::rdma) struct PathToPeer {
-    pub(in crate::verbs::rdma) local_port: u8,
-    pub(in crate::verbs::rdma) local_gid_index: u8,
-    pub(in crate::verbs::rdma) local_packet: u32,
-    pub(in crate::verbs::rdma) queue_pair: u32,
-    pub(in crate::verbs::rdma) packet: u32,
-    pub(in crate::verbs::rdma) gid: [u8; 16],
-    pub(in crate::verbs::rdma) lid: u16,
-    pub(in crate::verbs::rdma) mtu: u8,
-    pub(in crate::verbs::rdma) reads_asked: u8,
-    pub(in crate::verbs::rdma) reads_answered: u8,
+pub struct PathToPeer {
+    pub local_port: u8,
+    pub local_gid_index: u8,
+    pub local_packet: u32,
+    pub queue_pair: u32,
+    pub packet: u32,
+    pub gid: [u8; 16],
+    pub lid: u16,
+    pub mtu: u8,
+    pub reads_asked: u8,
+    pub reads_answered: u8,
 }
 
 #[derive(Debug)]
-pub(in crate::verbs::rdma) struct QueuePair {
+pub struct QueuePair {
     qp: NonNull<bindings::ibv_qp>,
     inline_bytes: usize,
     _completions: Arc<CompletionQueue>,
@@ -65,7 +65,7 @@ unsafe impl Send for QueuePair {}
 unsafe impl Sync for QueuePair {}
 
 impl QueuePair {
-    pub(in crate::verbs::rdma) fn new(
+    pub fn new(
         domain: &Arc<ProtectionDomain>,
         completions: &Arc<CompletionQueue>,
         receives: &Arc<ReceiveQueue>,
@@ -105,17 +105,17 @@ impl QueuePair {
         }
     }
 
-    pub(in crate::verbs::rdma) fn number(&self) -> u32 {
+    pub fn number(&self) -> u32 {
         // SAFETY: alive as long as self.
         unsafe { (*self.qp.as_ptr()).qp_num }
     }
 
-    pub(in crate::verbs::rdma) fn inline_bytes(&self) -> usize {
+    pub fn inline_bytes(&self) -> usize {
         self.inline_bytes
     }
 
     /// From new to ready: INIT, ready to receive, ready to send.
-    pub(in crate::verbs::rdma) fn connect(&self, path: &PathToPeer) -> Result<(), VerbsError> {
+    pub fn connect(&self, path: &PathToPeer) -> Result<(), VerbsError> {
         let mut init = bindings::ibv_qp_attr {
             qp_state: IBV_QPS_INIT,
             port_num: path.local_port,
@@ -169,7 +169,7 @@ impl QueuePair {
     }
 
     /// Ends the connection at once. Work that is under way and work posted later complete as `Flushed`.
-    pub(in crate::verbs::rdma) fn fail(&self) -> Result<(), VerbsError> {
+    pub fn fail(&self) -> Result<(), VerbsError> {
         let mut attr = bindings::ibv_qp_attr { qp_state: IBV_QPS_ERR, ..Default::default() };
         self.modify("ending a queue pair", &mut attr, IBV_QP_STATE)
     }
@@ -189,7 +189,7 @@ impl QueuePair {
 
     /// Begins up to [`WORKS_MAX`] pieces of work, in order, with one call of the driver. After an error it isn't known how
     /// much of it was begun: `fail` the queue pair.
-    pub(in crate::verbs::rdma) fn post(&self, works: &[Work<'_>]) -> Result<(), VerbsError> {
+    pub fn post(&self, works: &[Work<'_>]) -> Result<(), VerbsError> {
         const OPERATION: &str = "posting work";
         let post = self.domain.device().ops().post_send.ok_or_else(|| unsupported(OPERATION))?;
         if works.is_empty() || works.len() > WORKS_MAX {

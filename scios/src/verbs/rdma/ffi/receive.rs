@@ -10,7 +10,7 @@ use super::protection::unsupported;
 use super::{Access, ProtectionDomain, Registration, VerbsError};
 use crate::memory::Region;
 
-pub(in crate::verbs::rdma) struct ReceiveQueue {
+pub struct ReceiveQueue {
     srq: NonNull<bindings::ibv_srq>,
     /// Which buffers the device has. A buffer is either there or in a [`ReceiveBuffer`], never both.
     posted: Vec<AtomicBool>,
@@ -26,7 +26,7 @@ unsafe impl Sync for ReceiveQueue {}
 
 impl ReceiveQueue {
     /// With `count` buffers of `buffer_bytes`, all of them given to the device.
-    pub(in crate::verbs::rdma) fn new(
+    pub fn new(
         domain: &Arc<ProtectionDomain>,
         count: u32,
         buffer_bytes: usize,
@@ -50,7 +50,7 @@ impl ReceiveQueue {
     }
 
     /// How many buffers there are.
-    pub(in crate::verbs::rdma) fn count(&self) -> u32 {
+    pub fn count(&self) -> u32 {
         u32::try_from(self.posted.len()).unwrap_or(u32::MAX)
     }
 
@@ -59,7 +59,7 @@ impl ReceiveQueue {
     }
 
     /// The buffer that a completion names; `None` if the device doesn't have it, which only a broken driver shows.
-    pub(in crate::verbs::rdma) fn take(self: &Arc<Self>, id: u64) -> Option<ReceiveBuffer> {
+    pub fn take(self: &Arc<Self>, id: u64) -> Option<ReceiveBuffer> {
         let index = u32::try_from(id).ok()?;
         let posted = self.posted.get(index as usize)?;
         posted.swap(false, Ordering::AcqRel).then(|| ReceiveBuffer { queue: Arc::clone(self), index })
@@ -107,14 +107,14 @@ impl fmt::Debug for ReceiveQueue {
 
 /// A buffer that the device has filled and given back. Dropping it returns it to the device.
 #[derive(Debug)]
-pub(in crate::verbs::rdma) struct ReceiveBuffer {
+pub struct ReceiveBuffer {
     queue: Arc<ReceiveQueue>,
     index: u32,
 }
 
 impl ReceiveBuffer {
     /// The first `bytes` of it (or all, where there aren't so many).
-    pub(in crate::verbs::rdma) fn bytes(&self, bytes: usize) -> &[u8] {
+    pub fn bytes(&self, bytes: usize) -> &[u8] {
         let offset = self.index as usize * self.queue.buffer_bytes;
         let base = self.queue.registration.slice().base().wrapping_add(offset);
         // SAFETY: inside the pool, which the queue keeps mapped. The device gave the buffer back and gets it again when

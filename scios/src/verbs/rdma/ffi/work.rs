@@ -13,7 +13,7 @@ use crate::verbs::Rights;
 /// A registered range, as the device names it.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
-pub(in crate::verbs::rdma) struct Sge(bindings::ibv_sge);
+pub struct Sge(bindings::ibv_sge);
 
 impl Sge {
     pub(super) fn new(address: u64, bytes: u32, lkey: u32) -> Self {
@@ -27,13 +27,13 @@ impl Sge {
 
 /// The peer's memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::verbs::rdma) struct Remote {
-    pub(in crate::verbs::rdma) address: u64,
-    pub(in crate::verbs::rdma) key: u32,
+pub struct Remote {
+    pub address: u64,
+    pub key: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(in crate::verbs::rdma) enum WorkKind<'a> {
+pub enum WorkKind<'a> {
     /// `imm` arrives with the message.
     Send {
         imm: u32,
@@ -68,7 +68,7 @@ pub(in crate::verbs::rdma) enum WorkKind<'a> {
 
 /// This node's side of the transfer.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::verbs::rdma) enum Payload<'a> {
+pub enum Payload<'a> {
     /// Copied by the call itself; at most the queue pair's `inline_bytes`.
     Inline(&'a [u8]),
     /// Read or written by the device until the work completes.
@@ -76,12 +76,12 @@ pub(in crate::verbs::rdma) enum Payload<'a> {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(in crate::verbs::rdma) struct Work<'a> {
-    pub(in crate::verbs::rdma) id: u64,
+pub struct Work<'a> {
+    pub id: u64,
     /// Whether success is reported; failure always is.
-    pub(in crate::verbs::rdma) signaled: bool,
-    pub(in crate::verbs::rdma) kind: WorkKind<'a>,
-    pub(in crate::verbs::rdma) payload: Payload<'a>,
+    pub signaled: bool,
+    pub kind: WorkKind<'a>,
+    pub payload: Payload<'a>,
 }
 
 impl Work<'_> {
