@@ -1,5 +1,6 @@
 //! SciFS: a cluster's memory that people mount. The daemon and its command.
 
+pub mod cli;
 pub mod control;
 pub mod exit;
 pub mod options;

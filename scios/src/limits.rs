@@ -44,6 +44,9 @@ pub const HANDSHAKE_BYTES_MAX: usize = 1024;
 /// A connection that has not authenticated within this time is closed.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
 
+/// Connections that get a receiving thread of their own where receivers block; all others share one.
+pub const RECEIVER_THREADS_MAX: usize = 16;
+
 /// How long a connection that was closed here waits for the other side to close too, so that it sees the reason.
 pub const LINGER_MS: u64 = 1_000;
 
@@ -61,6 +64,51 @@ pub const SECRET_BYTES_MIN: usize = 16;
 
 /// Longer secret files are a mistake (a certificate, a disk image), not a secret.
 pub const SECRET_BYTES_MAX: usize = 4096;
+
+/// Nodes of one cluster. A few vote, the others learn.
+pub const MEMBERS_MAX: usize = 1024;
+
+/// Voters of one cluster; always an odd number of them.
+pub const VOTERS_MAX: usize = 5;
+
+/// One command of the replicated state.
+pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
+
+/// What applying one command may answer.
+pub const RESULT_BYTES_MAX: usize = 1024;
+
+/// Commands that one node has proposed and not seen applied.
+pub const PROPOSALS_IN_FLIGHT_MAX: usize = 64;
+
+/// Entries of the replicated log that are kept before it is cut, and how many are kept for slow members then.
+pub const LOG_ENTRIES_MAX: usize = 2048;
+pub const LOG_ENTRIES_KEPT: u64 = 512;
+
+/// Log entries in one message, in bytes (one entry always fits), and messages under way to one member.
+pub const APPEND_BYTES_MAX: usize = 16 * 1024;
+pub const APPEND_ENTRIES_MAX: usize = 4096;
+pub const APPENDS_IN_FLIGHT_MAX: usize = 64;
+
+/// Bytes of proposals that the leader holds uncommitted; beyond that it refuses new ones.
+pub const UNCOMMITTED_BYTES_MAX: u64 = 8 << 20;
+
+/// The replicated state, as a new member gets it: as much as waits for one peer, since its parts are sent at once.
+pub const SNAPSHOT_BYTES_MAX: usize = 4 << 20;
+
+/// What of it travels in one message.
+pub const SNAPSHOT_PART_BYTES_MAX: usize = 256 << 10;
+
+/// Members that were removed and are still remembered, so that anybody can tell them.
+pub const REMOVED_REMEMBERED_MAX: usize = 1024;
+
+/// What one answer to a renewed lease tells about the memory and load of others.
+pub const ANNOUNCEMENTS_PER_REPLY_MAX: usize = 32;
+
+/// Connections that membership begins at once; others wait for the next tick.
+pub const DIALS_PER_TICK_MAX: usize = 8;
+
+/// Terms and log indexes beyond this can't be reached by counting; a peer that names one is refused.
+pub const RAFT_NUMBER_MAX: u64 = 1 << 56;
 
 /// Buffers of `MESSAGE_BYTES_MAX` that an RDMA device fills with the messages of all peers. The second number is for
 /// users that may lock little memory (8 MiB is common): with the send buffers it stays below that.
@@ -133,6 +181,9 @@ pub const RPC_RETRY_MS: u64 = 20;
 /// The longest explanation that an error carries.
 pub const RPC_ERROR_TEXT_BYTES_MAX: usize = 256;
 
+/// Bytes of requests to one peer that are kept because they may have to be sent again.
+pub const RPC_KEPT_BYTES_MAX: usize = 16 * RPC_MESSAGE_BYTES_MAX;
+
 /// A finished call's copy of its request keeps its memory for the next call up to this size.
 pub const RPC_SPARE_BYTES_MAX: usize = 16 * 1024;
 
@@ -178,3 +229,6 @@ pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Combinations of label values that one metric shows; what comes after them is counted together. Room for a label with
 /// all peers of a large cluster.
 pub const METRIC_SERIES_MAX: usize = 1024;
+
+/// The longest pause between two attempts of an expelled node to join again.
+pub const REJOIN_PAUSE_MAX_MS: u64 = 5_000;

@@ -1,3 +1,5 @@
 //! Tests that need more than one crate, and what they share.
 
+pub mod cluster;
 pub mod conformance;
+pub mod invariants;

@@ -4,8 +4,8 @@ use scifs_tests::conformance::cases;
 use scifs_tests::conformance::runner::run;
 use scifs_tests::conformance::worlds::{HostWorld, kind};
 
-fn assert_conforms(secret: Option<&str>) {
-    let tcp = kind("tcp").expect("a known fabric");
+fn assert_conforms(fabric: &str, secret: Option<&str>) {
+    let tcp = kind(fabric).expect("a known fabric");
     let tally = run(&cases::all(), "", &|| Box::new(HostWorld::loopback(tcp, secret)));
     assert!(tally.failed.is_empty(), "{:?}", tally.failed);
     assert!(tally.passed > 50, "only {} cases ran", tally.passed);
@@ -13,10 +13,15 @@ fn assert_conforms(secret: Option<&str>) {
 
 #[test]
 fn tcp_keeps_every_promise() {
-    assert_conforms(None);
+    assert_conforms("tcp", None);
 }
 
 #[test]
 fn tcp_keeps_every_promise_when_it_is_encrypted() {
-    assert_conforms(Some("what only the nodes of this test know"));
+    assert_conforms("tcp", Some("what only the nodes of this test know"));
+}
+
+#[test]
+fn tcp_keeps_every_promise_when_its_receivers_block() {
+    assert_conforms("tcp-blocking", None);
 }

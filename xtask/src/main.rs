@@ -3,6 +3,8 @@
 //! An own failure of xtask exits with [`error::EXIT_XTASK`], so that it is told apart from the exit code of a
 //! command that xtask ran for somebody.
 
+mod bench;
+mod demo;
 mod error;
 mod guest;
 mod paths;
@@ -26,6 +28,10 @@ struct Cli {
 enum Command {
     /// Run a command in a virtual machine that has soft-RoCE devices
     Guest(guest::Options),
+    /// Show a small cluster at work on this machine
+    Demo(demo::Options),
+    /// Compare with floors: raw sockets here, raw verbs in the guest
+    Bench(bench::Options),
     /// Run every test, or some steps of them
     Test(test::Options),
     /// Install the Debian packages that the other commands need
@@ -35,6 +41,8 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Guest(options) => guest::run(&options),
+        Command::Demo(options) => demo::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Setup(options) => setup::run(&options),
     };

@@ -145,3 +145,87 @@ impl fmt::Debug for Opener {
         f.debug_struct("Opener").field("records", &self.records).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A whole exchange with ephemeral keys that are not random, so that its bytes can be written down.
+    fn fixed() -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+        let psk = Psk::derive(&Secret::from_bytes(b"0123456789abcdef"));
+        let build = |key| builder(&psk).unwrap().fixed_ephemeral_key_for_testing_only(key);
+        let mut a = Exchange(build(&[1; 32]).build_initiator().unwrap());
+        let mut b = Exchange(build(&[2; 32]).build_responder().unwrap());
+        let hello = a.write(b"hello").unwrap();
+        assert_eq!(b.read(&hello).unwrap(), b"hello");
+        let answer = b.write(b"answer").unwrap();
+        assert_eq!(a.read(&answer).unwrap(), b"answer");
+        let ((mut sealer, _), (_, mut opener)) = (a.finish().unwrap(), b.finish().unwrap());
+        let mut record = Vec::new();
+        sealer.seal(b"record", &mut record).unwrap();
+        let mut plain = [0; 64];
+        assert_eq!(opener.open(&record, &mut plain), Ok(6));
+        (hello, answer, record)
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn with_fixed_keys_the_bytes_are_those_of_the_document() {
+        let (hello, answer, record) = fixed();
+        assert_eq!(
+            hex(&hello),
+            "a4e09292b651c278b9772c569f5fa9bb13d906b46ab68c9df9dc2b4409f8a2099c11f4f970138eb476cad5daf3e42eb176706b7106"
+        );
+        assert_eq!(
+            hex(&answer),
+            "ce8d3ad1ccb633ec7b70c17814a5c76ecd029685050d344745ba05870e587d59660bbabec551d167269cdd5e69b9b722734df362e93e"
+        );
+        assert_eq!(hex(&record), "1600b17c1f1eed22ad96d00bad5ccdb3a1fb700356c6d625");
+    }
+
+    #[test]
+    fn records_come_in_order_or_not_at_all() {
+        let psk = Psk::derive(&Secret::from_bytes(b"0123456789abcdef"));
+        let (mut a, mut b) = (Exchange::initiator(&psk).unwrap(), Exchange::responder(&psk).unwrap());
+        b.read(&a.write(b"").unwrap()).unwrap();
+        a.read(&b.write(b"").unwrap()).unwrap();
+        let ((mut sealer, mut own), (_, mut opener)) = (a.finish().unwrap(), b.finish().unwrap());
+        let mut records = [const { Vec::new() }; 3];
+        for record in &mut records {
+            sealer.seal(&[7; 100], record).unwrap();
+        }
+        let mut plain = [0; 200];
+        let [first, second, third] = records;
+        assert_eq!(opener.open(&second, &mut plain), Err(RecordError::Open), "left one out");
+        assert_eq!(opener.open(&first, &mut plain), Ok(100));
+        assert_eq!(opener.open(&first, &mut plain), Err(RecordError::Open), "repeated");
+        assert_eq!(own.open(&second, &mut plain), Err(RecordError::Open), "sent back");
+        assert_eq!(opener.open(&second, &mut plain), Ok(100));
+        let cut = third.get(..third.len() - 1).unwrap();
+        assert_eq!(opener.open(cut, &mut plain), Err(RecordError::Open), "cut short");
+        assert_eq!(opener.open(&third, &mut plain), Ok(100));
+    }
+
+    #[test]
+    fn what_is_longer_than_a_record_becomes_several() {
+        let psk = Psk::derive(&Secret::from_bytes(b"0123456789abcdef"));
+        let (mut a, mut b) = (Exchange::initiator(&psk).unwrap(), Exchange::responder(&psk).unwrap());
+        b.read(&a.write(b"").unwrap()).unwrap();
+        a.read(&b.write(b"").unwrap()).unwrap();
+        let ((mut sealer, _), (_, mut opener)) = (a.finish().unwrap(), b.finish().unwrap());
+        let long: Vec<u8> = (0..200_000u32).map(|i| (i % 249) as u8).collect();
+        let mut sealed = Vec::new();
+        sealer.seal(&long, &mut sealed).unwrap();
+        let (mut rest, mut opened, mut plain) = (sealed.as_slice(), Vec::new(), vec![0; 65_535]);
+        while let Some(bytes) = Opener::record_bytes(rest).unwrap() {
+            let got = opener.open(&rest[..bytes], &mut plain).unwrap();
+            opened.extend_from_slice(&plain[..got]);
+            rest = &rest[bytes..];
+        }
+        assert!(opened == long);
+        assert_eq!(Opener::record_bytes(&[16, 0]), Err(RecordError::Length(16)));
+    }
+}

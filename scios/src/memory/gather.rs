@@ -32,9 +32,15 @@ pub fn send_gather(socket: BorrowedFd<'_>, heads: [&[u8]; 2], slices: &[RegionSl
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// One non-blocking `recvmsg` straight into a region, and what is beyond it into `rest`. Returns the bytes of both
-/// together; `Ok(0)` is the end of the stream.
-pub fn recv_into(socket: BorrowedFd<'_>, into: &RegionSlice, rest: &mut [u8]) -> io::Result<usize> {
+/// One `recvmsg` straight into a region, and what is beyond it into `rest`; waits for the first byte if `wait`. Returns
+/// the bytes of both together; `Ok(0)` is the end of the stream.
+pub fn recv_into(
+    socket: BorrowedFd<'_>,
+    into: &RegionSlice,
+    rest: &mut [u8],
+    wait: bool,
+) -> io::Result<usize> {
+    let flags = if wait { 0 } else { libc::MSG_DONTWAIT };
     let mut vectors = [
         libc::iovec { iov_base: into.base().cast(), iov_len: into.bytes() },
         libc::iovec { iov_base: rest.as_mut_ptr().cast(), iov_len: rest.len() },
@@ -45,6 +51,6 @@ pub fn recv_into(socket: BorrowedFd<'_>, into: &RegionSlice, rest: &mut [u8]) ->
     message.msg_iovlen = vectors.len() as _;
     // SAFETY: the slice is mapped, writable and alive during the call, and its bytes may be changed by anyone at any
     // time; `rest` is ours alone.
-    let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, libc::MSG_DONTWAIT) };
+    let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, flags) };
     usize::try_from(got).map_err(|_| io::Error::last_os_error())
 }

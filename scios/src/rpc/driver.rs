@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 mod call;
+mod metrics;
 mod peer;
 mod responder;
 
@@ -18,14 +19,16 @@ pub use responder::Responder;
 
 use super::error::{CallError, Violation};
 use super::frame::ErrorCode;
-use super::service::{Completion, Listener, Registered, Service};
+use super::service::{Listener, Registered, Service};
 use super::session;
 use crate::limits::RPC_DEADLINE_MAX_MS;
+use crate::metrics::Registry;
 use crate::verbs::{DownReason, Event, Fabric, FabricError, Handler};
 use crate::{Epoch, Nanos, NodeId};
+use metrics::{Metrics, Waiter};
 use peer::Peer;
 
-type Received<'a> = session::Received<'a, Completion>;
+type Received<'a> = session::Received<'a, Waiter>;
 
 /// More than a machine has receiving threads, so that they rarely meet.
 const SHARDS: usize = 16;
@@ -33,6 +36,7 @@ const SHARDS: usize = 16;
 /// A node's RPC endpoint. `new`, `serve` and `listen`, then `start`.
 pub struct Rpc {
     fabric: Arc<dyn Fabric>,
+    metrics: Arc<Metrics>,
     epoch: AtomicU64,
     peers: [RwLock<HashMap<NodeId, Arc<Peer>>>; SHARDS],
     services: RwLock<Vec<Registered>>,
@@ -52,9 +56,15 @@ pub struct PeerLoad {
 }
 
 impl Rpc {
+    /// Without anybody who looks at its metrics.
     pub fn new(fabric: Arc<dyn Fabric>) -> Arc<Self> {
+        Self::with_metrics(fabric, &Registry::new())
+    }
+
+    pub fn with_metrics(fabric: Arc<dyn Fabric>, registry: &Registry) -> Arc<Self> {
         Arc::new(Self {
             fabric,
+            metrics: Arc::new(Metrics::new(registry)),
             epoch: AtomicU64::new(0),
             peers: std::array::from_fn(|_| RwLock::default()),
             services: RwLock::default(),
@@ -135,7 +145,7 @@ impl Rpc {
     fn end_calls(&self, peer: &Arc<Peer>, why: impl Fn(bool) -> CallError) {
         let mut out = Vec::new();
         peer.with(|session| session.abandon(why, &mut out));
-        self.deliver_all(peer, out);
+        self.deliver_all(peer, self.fabric.now(), out);
     }
 
     fn shard(&self, peer: NodeId) -> &RwLock<HashMap<NodeId, Arc<Peer>>> {
@@ -150,7 +160,10 @@ impl Rpc {
 
     fn peer_or_new(&self, id: NodeId) -> Arc<Peer> {
         let mut shard = self.shard(id).write();
-        let new = || Arc::new(Peer::new(id, Arc::clone(&self.fabric), self.epoch()));
+        let new = || {
+            let (fabric, metrics) = (Arc::clone(&self.fabric), Arc::clone(&self.metrics));
+            Arc::new(Peer::new(id, fabric, metrics, self.epoch()))
+        };
         Arc::clone(shard.entry(id).or_insert_with(new))
     }
 
@@ -166,41 +179,47 @@ impl Rpc {
         }
     }
 
-    fn deliver(&self, peer: &Arc<Peer>, received: Received<'_>) {
+    fn deliver(&self, peer: &Arc<Peer>, now: Nanos, received: Received<'_>) {
         match received {
             Received::Nothing => {}
             Received::Request { id, message } => {
+                self.metrics.requests.increment();
                 let responder = Responder::new(Arc::clone(peer), id, message.kind);
                 match self.service(message.kind) {
                     Some(service) => service.request(peer.id, message, responder),
                     None => responder.refuse(ErrorCode::UnknownKind, ""),
                 }
             }
-            Received::OneWay(message) => match self.service(message.kind) {
-                Some(service) => service.one_way(peer.id, message),
-                None => {
-                    tracing::warn!(peer = %peer.id, kind = message.kind, "one-way message of an unknown kind")
+            Received::OneWay(message) => {
+                self.metrics.one_ways.increment();
+                match self.service(message.kind) {
+                    Some(service) => service.one_way(peer.id, message),
+                    None => {
+                        tracing::warn!(peer = %peer.id, kind = message.kind, "no service for a one-way message")
+                    }
                 }
-            },
-            Received::Completed { token, result } => token(result),
+            }
+            Received::Completed { token, result } => token.end(&self.metrics, now, result),
             Received::Unwanted { id, kind } => {
                 if let Some(service) = self.service(kind) {
                     service.unwanted(peer.id, kind, id);
                 }
             }
             Received::OneWayRefused { kind, theirs, code } => {
+                self.metrics.one_ways_refused.increment();
                 self.tell(|listener| listener.one_way_refused(peer.id, kind, theirs, code));
             }
         }
     }
 
-    fn deliver_all(&self, peer: &Arc<Peer>, received: Vec<Received<'static>>) {
+    fn deliver_all(&self, peer: &Arc<Peer>, now: Nanos, received: Vec<Received<'static>>) {
         for one in received {
-            self.deliver(peer, one);
+            self.deliver(peer, now, one);
         }
     }
 
     fn close(&self, peer: NodeId, violation: &Violation) {
+        self.metrics.violations.increment();
         tracing::warn!(%peer, %violation, "closing the connection: not a message of this protocol");
         self.fabric.disconnect(peer);
     }
@@ -211,7 +230,7 @@ impl Rpc {
         let (received, frames, releases) =
             peer.with(|s| (s.receive(now, bytes), s.has_frames(), s.start_release()));
         match received {
-            Ok(received) => self.deliver(&peer, received),
+            Ok(received) => self.deliver(&peer, now, received),
             Err(violation) => self.close(id, &violation),
         }
         if frames {
@@ -226,7 +245,7 @@ impl Rpc {
     fn release(&self, peer: &Arc<Peer>, now: Nanos) {
         while let Some(received) = peer.with(|session| session.next_released(now)) {
             match received {
-                Ok(received) => self.deliver(peer, received),
+                Ok(received) => self.deliver(peer, now, received),
                 Err(violation) => self.close(peer.id, &violation),
             }
         }
@@ -246,7 +265,7 @@ impl Rpc {
             let (now, mut out) = (self.fabric.now(), Vec::new());
             peer.with(|session| session.down(now, &mut out));
             peer.went_down(now);
-            self.deliver_all(&peer, out);
+            self.deliver_all(&peer, now, out);
         }
         self.tell(|listener| listener.down(id, reason));
     }
@@ -267,7 +286,7 @@ impl Rpc {
                     session.tick(now, &mut out);
                     session.start_release()
                 });
-                self.deliver_all(&peer, out);
+                self.deliver_all(&peer, now, out);
                 if releases {
                     self.release(&peer, now);
                 }

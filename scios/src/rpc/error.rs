@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::codec::{DecodeError, EncodeError};
 use super::frame::FrameType;
 use crate::Epoch;
-use crate::limits::{RPC_CALLS_MAX, RPC_MESSAGE_BYTES_MAX};
+use crate::limits::RPC_MESSAGE_BYTES_MAX;
 
 /// Why there is no answer. [`may_have_run`](Self::may_have_run) tells whether trying again is safe for a request that is
 /// not idempotent.
@@ -27,7 +27,7 @@ pub enum CallError {
     AnswerLost(String),
     #[error("the answer is not what was asked for: {0}")]
     Answer(DecodeError),
-    #[error("{RPC_CALLS_MAX} calls to this peer are under way; wait for some to end")]
+    #[error("as much as may be is under way to this peer; wait for some calls to end")]
     TooManyCalls,
     #[error("too much waits to be sent to this peer; go on when it is writable again")]
     Full,
@@ -42,6 +42,42 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// Every `name`.
+    pub const NAMES: [&str; 13] = [
+        "timed_out",
+        "peer_lost",
+        "cancelled",
+        "stale_epoch",
+        "refused",
+        "failed",
+        "answer_lost",
+        "answer",
+        "too_many_calls",
+        "full",
+        "too_long",
+        "encode",
+        "stopped",
+    ];
+
+    /// What counters and logs call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TimedOut { .. } => "timed_out",
+            Self::PeerLost { .. } => "peer_lost",
+            Self::Cancelled { .. } => "cancelled",
+            Self::StaleEpoch { .. } => "stale_epoch",
+            Self::Refused { .. } => "refused",
+            Self::Failed(_) => "failed",
+            Self::AnswerLost(_) => "answer_lost",
+            Self::Answer(_) => "answer",
+            Self::TooManyCalls => "too_many_calls",
+            Self::Full => "full",
+            Self::TooLong { .. } => "too_long",
+            Self::Encode(_) => "encode",
+            Self::Stopped { .. } => "stopped",
+        }
+    }
+
     /// False when the peer has certainly not run the request.
     pub fn may_have_run(&self) -> bool {
         match self {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use super::lab::Lab;
 use super::world::World;
@@ -38,10 +39,11 @@ pub fn run(cases: &[Case], filter: &str, make_world: &dyn Fn() -> Box<dyn World>
         if case.needs == Needs::RawBytes && !world.takes_raw_bytes() {
             continue;
         }
+        let begun = Instant::now();
         match attempt(case, &*world) {
             Ok(()) => {
                 tally.passed += 1;
-                say(&format!("ok      {}", case.name));
+                say(&format!("ok      {} ({:.1} s)", case.name, begun.elapsed().as_secs_f32()));
             }
             Err(what) => {
                 tally.failed.push(case.name);

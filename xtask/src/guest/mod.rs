@@ -20,6 +20,7 @@ mod stream;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -81,6 +82,14 @@ pub(crate) fn run(options: &Options) -> Result<u8, Error> {
     };
     fs::create_dir_all(&out).doing(|| format!("create {}", out.display()))?;
     session::run(&image, options, &out, Duration::from_secs(options.timeout))
+}
+
+/// `cargo xtask guest ARGUMENTS`, by this same program. Not by its path: an earlier step may have built it anew, and
+/// cargo removes the old file then.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.current_dir(crate::paths::workspace()).arg("guest").args(arguments);
+    command
 }
 
 /// What every guest boots from.

@@ -5,6 +5,7 @@ use std::process::Command;
 use super::tally::{Tally, check, count};
 use super::{Step, licences};
 use crate::error::Error;
+use crate::guest::command as guest;
 use crate::paths;
 
 pub(super) const ALL: &[Step] = &[
@@ -46,14 +47,6 @@ fn fuzz() -> Result<Tally, Error> {
         cargo(&["check", "--quiet", "--manifest-path", "scios/fuzz/Cargo.toml", "--bins"])
             .env("RUSTC_BOOTSTRAP", "1"),
     )
-}
-
-/// `cargo xtask guest ARGUMENTS`, by this same program. Not by its path: an earlier step may have built it anew, and
-/// cargo removes the old file then.
-fn guest(arguments: &[&str]) -> Command {
-    let mut command = Command::new("/proc/self/exe");
-    command.current_dir(paths::workspace()).arg("guest").args(arguments);
-    command
 }
 
 fn built(binary: &str) -> String {

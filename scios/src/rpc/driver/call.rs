@@ -6,13 +6,14 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::Rpc;
-use crate::NodeId;
+use super::metrics::Waiter;
 use crate::limits::{RPC_DEADLINE_MAX_MS, RPC_SPARE_BYTES_MAX};
 use crate::memory::RegionSlice;
 use crate::rpc::codec::{DecodeError, Message, Request, Writer};
 use crate::rpc::error::CallError;
 use crate::rpc::service::{Answer, Completion, Incoming};
 use crate::rpc::session::{CallSpec, Outgoing};
+use crate::{Nanos, NodeId};
 
 /// Names a call that is under way, to cancel it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,7 +99,7 @@ impl Rpc {
         let Some(peer) = self.peer(call.peer) else { return };
         if let Some(ended) = peer.with(|session| session.cancel(call.id)) {
             peer.pump();
-            (ended.token)(Err(ended.error));
+            ended.token.fail(&self.metrics, ended.error);
         }
     }
 
@@ -140,11 +141,13 @@ impl Rpc {
     ) -> CallId {
         let none = CallId { peer, id: 0 };
         let Some(to) = self.peer(peer) else {
-            done(Err(CallError::PeerLost { may_have_run: false }));
+            let nobody = Waiter { began: Nanos::ZERO, done };
+            nobody.fail(&self.metrics, CallError::PeerLost { may_have_run: false });
             return none;
         };
         let now = self.fabric.now();
-        match to.with(|session| session.call(now, spec, message, body, done)) {
+        let waiter = Waiter { began: now, done };
+        match to.with(|session| session.call(now, spec, message, body, waiter)) {
             Ok((id, Outgoing::Direct)) => {
                 // A call that isn't sent ends through its completion.
                 let _ = to.send(message, body);
@@ -155,7 +158,7 @@ impl Rpc {
                 CallId { peer, id }
             }
             Err(rejected) => {
-                (rejected.token)(Err(rejected.error));
+                rejected.token.fail(&self.metrics, rejected.error);
                 none
             }
         }

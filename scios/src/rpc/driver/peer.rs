@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::KEEP_UNUSED;
+use super::metrics::{Metrics, Waiter};
 use crate::memory::RegionSlice;
 use crate::rpc::codec::Writer;
 use crate::rpc::error::CallError;
-use crate::rpc::service::Completion;
 use crate::rpc::session::{Session, Unsent};
 use crate::verbs::Fabric;
 use crate::{Epoch, Nanos, NodeId};
@@ -18,22 +18,23 @@ use crate::{Epoch, Nanos, NodeId};
 pub(super) struct Peer {
     pub id: NodeId,
     pub fabric: Arc<dyn Fabric>,
-    session: Mutex<Session<Completion>>,
+    pub metrics: Arc<Metrics>,
+    session: Mutex<Session<Waiter>>,
     /// The session's alarm, so that a tick looks at a thousand peers without a thousand locks.
     alarm: AtomicU64,
     down_since: AtomicU64,
 }
 
 impl Peer {
-    pub(super) fn new(id: NodeId, fabric: Arc<dyn Fabric>, epoch: Epoch) -> Self {
+    pub(super) fn new(id: NodeId, fabric: Arc<dyn Fabric>, metrics: Arc<Metrics>, epoch: Epoch) -> Self {
         let session = Mutex::new(Session::new(epoch));
         let (alarm, down_since) = (AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX));
-        Self { id, fabric, session, alarm, down_since }
+        Self { id, fabric, metrics, session, alarm, down_since }
     }
 
     /// Every access to the session; never while calling anything outside of it.
     #[inline]
-    pub(super) fn with<T>(&self, use_it: impl FnOnce(&mut Session<Completion>) -> T) -> T {
+    pub(super) fn with<T>(&self, use_it: impl FnOnce(&mut Session<Waiter>) -> T) -> T {
         let mut session = self.session.lock();
         let result = use_it(&mut session);
         self.alarm.store(session.alarm().0, Ordering::Relaxed);
@@ -68,7 +69,7 @@ impl Peer {
                 Ok(())
             }
             Unsent::Completed { token, error } => {
-                token(Err(error));
+                token.fail(&self.metrics, error);
                 Ok(())
             }
             Unsent::Lost(error) => Err(error),

@@ -4,4 +4,5 @@ mod calls;
 mod faults;
 mod nodes;
 mod pages;
+mod tcp;
 mod threads;

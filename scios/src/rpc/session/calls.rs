@@ -13,8 +13,10 @@
 
 use std::time::Duration;
 
+use super::outbox::gather_into;
 use crate::Nanos;
-use crate::limits::{RPC_CALLS_MAX, RPC_SPARE_BYTES_MAX};
+use crate::limits::{RPC_CALLS_MAX, RPC_KEPT_BYTES_MAX, RPC_SPARE_BYTES_MAX};
+use crate::memory::RegionSlice;
 
 /// What a caller asks for, beside the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,11 +79,12 @@ struct Slot<C> {
 pub(super) struct Calls<C> {
     slots: Vec<Slot<C>>,
     free: Vec<u16>,
+    kept_bytes: usize,
 }
 
 impl<C> Calls<C> {
     pub(super) fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new() }
+        Self { slots: Vec::new(), free: Vec::new(), kept_bytes: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -105,6 +108,20 @@ impl<C> Calls<C> {
         Ok(slot.serial << SLOT_BITS | u64::from(index))
     }
 
+    /// Whether a request of that length may be kept too.
+    pub(super) fn can_keep(&self, bytes: usize) -> bool {
+        self.kept_bytes.saturating_add(bytes) <= RPC_KEPT_BYTES_MAX
+    }
+
+    /// Keeps a request to send it again.
+    pub(super) fn keep(&mut self, id: u64, frame: &[u8], body: &[RegionSlice]) {
+        if let Some(call) = self.get_mut(id) {
+            gather_into(&mut call.kept, frame, body);
+            let bytes = call.kept.len();
+            self.kept_bytes += bytes;
+        }
+    }
+
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Call<C>> {
         let slot = self.slots.get_mut(Self::index(id))?;
         if slot.serial == id >> SLOT_BITS { slot.call.as_mut() } else { None }
@@ -118,6 +135,7 @@ impl<C> Calls<C> {
         }
         let mut call = slot.call.take()?;
         let mut spare = std::mem::take(&mut call.kept);
+        self.kept_bytes -= spare.len();
         if spare.capacity() <= RPC_SPARE_BYTES_MAX {
             spare.clear();
             slot.spare = spare;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::calls::{Call, CallSpec, CallState};
-use super::outbox::{QueuedFrame, gather_into};
+use super::outbox::QueuedFrame;
 use super::{Outgoing, RETRY, Rejected, Session, Unsent};
 use crate::Nanos;
 use crate::limits::{GATHER_SLICES_MAX, RPC_DEADLINE_MAX_MS, RPC_MESSAGE_BYTES_MAX};
@@ -24,7 +24,11 @@ impl<C> Session<C> {
         body: &[RegionSlice],
         token: C,
     ) -> Result<(u64, Outgoing), Rejected<C>> {
+        let may_be_sent_again = spec.idempotent || spec.fenced;
         let way = match self.way_out(message, body) {
+            Ok(_) if may_be_sent_again && !self.calls.can_keep(frame_bytes(message.frame(), body)) => {
+                Err(CallError::TooManyCalls)
+            }
             Ok(_) if !self.up && !spec.idempotent => Err(CallError::PeerLost { may_have_run: false }),
             Ok(_) if !self.up => Ok(None),
             way => way.map(Some),
@@ -57,10 +61,8 @@ impl<C> Session<C> {
             epoch: self.epoch,
         };
         message.set_header(header);
-        if (spec.idempotent || spec.fenced)
-            && let Some(call) = self.calls.get_mut(id)
-        {
-            gather_into(&mut call.kept, message.frame(), body);
+        if may_be_sent_again {
+            self.calls.keep(id, message.frame(), body);
         }
         if way == Some(Outgoing::Queued) {
             self.outbox.push(header, message.payload(), body, Some(id));

@@ -28,6 +28,9 @@ const ANSWERS_BYTES_MAX: usize =
 /// Buffers that one long frame has grown beyond this are not kept.
 const SCRATCH_KEPT_BYTES: usize = 128 << 10;
 
+/// Frames without slices up to this length are copied together before they are sent.
+const SHORT_FRAME_BYTES: usize = 256;
+
 /// The parts of one frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts<'a> {
@@ -55,8 +58,13 @@ pub(super) struct Link {
     shared: Arc<Shared>,
     outbox: Mutex<Outbox>,
     ops: Mutex<Ops>,
-    /// Something was sent since the last look; for the liveness pings.
+    /// Something was sent, or received, since the last look; for liveness.
     sent: AtomicBool,
+    heard: AtomicBool,
+    /// It is being closed here: what still arrives is thrown away.
+    ending: AtomicBool,
+    /// Held by the thread that calls the handler about this peer, where more than one could.
+    delivery: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +74,8 @@ struct Outbox {
     /// Scratch of encrypted connections: a frame in one piece, and its records.
     plain: Vec<u8>,
     sealed: Vec<u8>,
+    /// A lane receives: the poller hears of this socket only while bytes wait to be sent.
+    lane: bool,
     /// Nothing new goes out.
     closed: bool,
     /// The other side is told that nothing more comes, once the queue is empty.
@@ -84,7 +94,18 @@ impl Link {
         sealer: Option<Sealer>,
     ) -> Self {
         let outbox = Mutex::new(Outbox { sealer, ..Outbox::default() });
-        Self { peer, token, socket, shared, outbox, ops: Mutex::default(), sent: AtomicBool::new(true) }
+        Self {
+            peer,
+            token,
+            socket,
+            shared,
+            outbox,
+            ops: Mutex::default(),
+            sent: AtomicBool::new(true),
+            heard: AtomicBool::new(true),
+            ending: AtomicBool::new(false),
+            delivery: Mutex::default(),
+        }
     }
 
     /// Sends a frame of which no answer is awaited.
@@ -133,6 +154,8 @@ impl Link {
     pub(super) fn ping(&self) {
         let mut outbox = self.outbox.lock();
         if outbox.queue.is_empty() {
+            // Nothing was sent for a while, so it is idle.
+            outbox.queue.shrink();
             self.transmit(&mut outbox, &Header::Ping, Parts::NONE);
         }
     }
@@ -157,9 +180,7 @@ impl Link {
         } else {
             self.transmit_plain(outbox, heads, parts.body);
         }
-        if !self.sent.load(Ordering::Relaxed) {
-            self.sent.store(true, Ordering::Relaxed);
-        }
+        note(&self.sent);
     }
 
     fn transmit_plain(&self, outbox: &mut Outbox, heads: [&[u8]; 2], body: &[RegionSlice]) {
@@ -172,7 +193,7 @@ impl Link {
         match self.hand_over(outbox, heads, body) {
             Some(taken) if taken < bytes => {
                 outbox.queue.push_frame(heads, body, taken);
-                self.watch(true);
+                self.watch(outbox, true);
             }
             _ => {}
         }
@@ -184,18 +205,34 @@ impl Link {
             return None;
         }
         loop {
-            match send_gather(self.socket.as_fd(), heads, body) {
+            match self.send_once(heads, body) {
                 Ok(taken) => return Some(taken),
-                Err(error) => match Errno::from_io_error(&error) {
-                    Some(Errno::AGAIN) => return Some(0),
-                    Some(Errno::INTR) => {}
-                    other => {
-                        self.break_off(outbox, other.unwrap_or(Errno::IO));
-                        return None;
-                    }
-                },
+                Err(Errno::AGAIN) => return Some(0),
+                Err(Errno::INTR) => {}
+                Err(error) => {
+                    self.break_off(outbox, error);
+                    return None;
+                }
             }
         }
+    }
+
+    /// One system call. A short frame without slices is put together first: the kernel takes one piece faster.
+    fn send_once(&self, heads: [&[u8]; 2], body: &[RegionSlice]) -> Result<usize, Errno> {
+        let [first, second] = heads;
+        let mut short = [0u8; SHORT_FRAME_BYTES];
+        let bytes = first.len() + second.len();
+        if body.is_empty()
+            && let Some((a, b)) =
+                short.get_mut(..bytes).and_then(|whole| whole.split_at_mut_checked(first.len()))
+        {
+            a.copy_from_slice(first);
+            b.copy_from_slice(second);
+            let whole = short.get(..bytes).unwrap_or_default();
+            return rustix::net::send(&*self.socket, whole, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+        }
+        send_gather(self.socket.as_fd(), heads, body)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     }
 
     fn transmit_sealed(&self, outbox: &mut Outbox, heads: [&[u8]; 2], body: &[RegionSlice]) {
@@ -234,47 +271,73 @@ impl Link {
         let _ = rustix::net::shutdown(&*self.socket, Shutdown::Both);
     }
 
-    fn watch(&self, writable: bool) {
-        if let Err(error) = self.shared.poller.watch_writable(&*self.socket, self.token, writable) {
+    /// Has the receiver flush the queue as soon as the kernel takes more, or no longer.
+    fn watch(&self, outbox: &Outbox, writable: bool) {
+        let poller = &self.shared.poller;
+        let outcome = match (outbox.lane, writable) {
+            (false, writable) => poller.watch_writable(&*self.socket, self.token, writable),
+            (true, true) => poller.add_writable_only(&*self.socket, self.token),
+            (true, false) => poller.remove(&*self.socket),
+        };
+        if let Err(error) = outcome {
             tracing::error!(peer = %self.peer, %error, "epoll_ctl failed");
         }
     }
 
-    /// Receiver: the kernel takes bytes again. True when senders that were told `Full` may go on.
-    pub(super) fn flush(&self) -> bool {
-        loop {
-            // The lock is given back between two chunks, so a sender waits for one system call at most.
-            let mut outbox = self.outbox.lock();
-            if !outbox.queue.is_empty() && !self.flush_chunk(&mut outbox) {
-                return relieved(&mut outbox);
-            }
-            if outbox.queue.is_empty() {
-                self.watch(false);
-                if outbox.finish {
-                    let _ = rustix::net::shutdown(&*self.socket, Shutdown::Write);
-                }
-                return relieved(&mut outbox);
-            }
+    /// Receiver: hands receiving over to a lane, or takes it back.
+    pub(super) fn set_lane(&self, lane: bool) -> Result<(), Errno> {
+        let mut outbox = self.outbox.lock();
+        let waiting = !outbox.queue.is_empty();
+        rustix::io::ioctl_fionbio(&*self.socket, !lane)?;
+        let poller = &self.shared.poller;
+        if lane || waiting {
+            poller.remove(&*self.socket)?;
         }
+        match (lane, waiting) {
+            (true, true) => poller.add_writable_only(&*self.socket, self.token)?,
+            (true, false) => {}
+            (false, waiting) => poller.add(&*self.socket, self.token, waiting)?,
+        }
+        outbox.lane = lane;
+        Ok(())
     }
 
-    /// False when the kernel takes no more for now.
-    fn flush_chunk(&self, outbox: &mut Outbox) -> bool {
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        let front = outbox.queue.front();
-        let whole = front.len();
-        match rustix::net::send(&*self.socket, front, flags) {
-            Ok(taken) => {
-                outbox.queue.sent(taken);
-                taken == whole
-            }
-            Err(Errno::AGAIN) => false,
-            Err(Errno::INTR) => true,
-            Err(error) => {
-                self.break_off(outbox, error);
-                true
+    /// Receiver: the kernel takes bytes again. True when senders that were told `Full` may go on; there may be more to
+    /// flush then, and the poller will say so.
+    pub(super) fn flush(&self) -> bool {
+        let mut outbox = self.outbox.lock();
+        while let Some(chunk) = outbox.queue.take_front() {
+            // Sent without the lock: the chunk still counts as waiting, so senders queue behind it meanwhile.
+            drop(outbox);
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            let sent = rustix::net::send(&*self.socket, chunk.rest(), flags);
+            outbox = self.outbox.lock();
+            match sent {
+                Ok(taken) => {
+                    let all = taken == chunk.rest().len();
+                    outbox.queue.put_back(chunk, taken);
+                    if relieved(&mut outbox) {
+                        return true;
+                    }
+                    if !all {
+                        return false;
+                    }
+                }
+                Err(Errno::INTR) => outbox.queue.put_back(chunk, 0),
+                Err(Errno::AGAIN) => {
+                    outbox.queue.put_back(chunk, 0);
+                    return relieved(&mut outbox);
+                }
+                Err(error) => {
+                    self.break_off(&mut outbox, error);
+                }
             }
         }
+        self.watch(&outbox, false);
+        if outbox.finish {
+            let _ = rustix::net::shutdown(&*self.socket, Shutdown::Write);
+        }
+        relieved(&mut outbox)
     }
 
     /// Receiver: ends sending, with a goodbye unless the connection is broken. Operations under way stay to be
@@ -299,12 +362,53 @@ impl Link {
 
     /// Whether anything was sent since this was asked last.
     pub(super) fn take_sent(&self) -> bool {
-        self.sent.load(Ordering::Relaxed) && self.sent.swap(false, Ordering::Relaxed)
+        take(&self.sent)
+    }
+
+    pub(super) fn note_heard(&self) {
+        note(&self.heard);
+    }
+
+    /// Whether anything was received since this was asked last.
+    pub(super) fn take_heard(&self) -> bool {
+        take(&self.heard)
+    }
+
+    /// Receiver: whatever a lane still receives is to be thrown away.
+    pub(super) fn set_ending(&self) {
+        self.ending.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    /// Receiver: wakes a lane that waits for bytes. Nothing of the peer is read any more.
+    pub(super) fn abort(&self) {
+        self.set_ending();
+        // Fails only when the connection is gone, and then nobody waits.
+        let _ = rustix::net::shutdown(&*self.socket, Shutdown::Both);
+    }
+
+    /// To be held while the handler is called about this peer.
+    pub(super) fn delivery(&self) -> MutexGuard<'_, ()> {
+        self.delivery.lock()
     }
 
     pub(super) fn broken(&self) -> Option<Errno> {
         self.outbox.lock().broken
     }
+}
+
+/// Sets a flag that is mostly set already, without taking its cache line away from others each time.
+fn note(flag: &AtomicBool) {
+    if !flag.load(Ordering::Relaxed) {
+        flag.store(true, Ordering::Relaxed);
+    }
+}
+
+fn take(flag: &AtomicBool) -> bool {
+    flag.load(Ordering::Relaxed) && flag.swap(false, Ordering::Relaxed)
 }
 
 fn relieved(outbox: &mut Outbox) -> bool {

@@ -194,7 +194,9 @@ impl Fabric for TcpFabric {
                 let bytes = placed(gathered(from)?, &into)?;
                 let head_bytes = within(head.len(), MESSAGE_BYTES_MAX)?;
                 let header = Header::Place { head_bytes, target: target(&into), bytes };
-                if link.place(op, &header, Parts { head, body: from })? {
+                let first = link.place(op, &header, Parts { head, body: from })?;
+                // A lane that is at it looks by itself.
+                if first && !receiver::note_place(link.token) {
                     self.shared.command(Command::Placed(link));
                 }
                 Ok(())
@@ -216,11 +218,15 @@ impl Fabric for TcpFabric {
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.listener.lock().take();
         self.shared.poller.wake();
+        // The last owner may be a receiving thread itself, which can't wait for its own end.
+        if receiver::is_fabric_thread() {
+            return;
+        }
         // Locked until it has ended: whoever else stops at the same time returns no earlier.
         let mut owned = self.thread.lock();
-        let Some(thread) = owned.take() else { return };
-        // The last owner may be the receiving thread itself, which can't wait for its own end.
-        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+        if let Some(thread) = owned.take()
+            && thread.join().is_err()
+        {
             tracing::error!("a handler panicked on the receiving thread");
         }
     }

@@ -47,6 +47,11 @@ impl Poller {
         epoll::add(&self.epoll, file, epoll::EventData::new_u64(token), flags(writable))
     }
 
+    /// Reports `file` only when it can be written to.
+    pub(super) fn add_writable_only(&self, file: impl AsFd, token: u64) -> Result<(), Errno> {
+        epoll::add(&self.epoll, file, epoll::EventData::new_u64(token), epoll::EventFlags::OUT)
+    }
+
     /// Reports `file` from now on also, or no longer, when it can be written to.
     pub(super) fn watch_writable(&self, file: impl AsFd, token: u64, writable: bool) -> Result<(), Errno> {
         epoll::modify(&self.epoll, file, epoll::EventData::new_u64(token), flags(writable))

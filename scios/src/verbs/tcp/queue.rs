@@ -2,19 +2,35 @@
 
 use std::collections::VecDeque;
 
+use crate::limits::SEND_QUEUE_BYTES_MAX;
 use crate::memory::RegionSlice;
 
 /// What one `send` of the flushing thread hands over.
 const CHUNK_BYTES: usize = 64 << 10;
 
+/// Emptied chunks that are kept while there is traffic.
+const SPARES_MAX: usize = SEND_QUEUE_BYTES_MAX / CHUNK_BYTES;
+
+/// Bytes in one piece: those from `start` to `used` are still to be sent.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    bytes: Box<[u8]>,
+    start: usize,
+    used: usize,
+}
+
+impl Chunk {
+    pub(super) fn rest(&self) -> &[u8] {
+        self.bytes.get(self.start..self.used).unwrap_or_default()
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct SendQueue {
-    chunks: VecDeque<Vec<u8>>,
-    /// How much of the first chunk is gone.
-    start: usize,
+    chunks: VecDeque<Chunk>,
+    /// Of all chunks, and of the one that was taken out.
     bytes: usize,
-    /// One emptied chunk, so that a queue that comes and goes doesn't allocate each time.
-    spare: Option<Vec<u8>>,
+    spares: Vec<Chunk>,
 }
 
 impl SendQueue {
@@ -43,10 +59,12 @@ impl SendQueue {
 
     fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let (chunk, room) = self.open_chunk();
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            chunk.extend_from_slice(now);
-            self.bytes += now.len();
+            let room = self.room();
+            let (now, later) = bytes.split_at(room.len().min(bytes.len()));
+            if let Some(into) = room.get_mut(..now.len()) {
+                into.copy_from_slice(now);
+            }
+            self.pushed(now.len());
             bytes = later;
         }
     }
@@ -54,47 +72,53 @@ impl SendQueue {
     fn push_slice(&mut self, slice: &RegionSlice, from: usize) {
         let mut from = from;
         while from < slice.bytes() {
-            let (chunk, room) = self.open_chunk();
-            let now = room.min(slice.bytes() - from);
-            let start = chunk.len();
-            chunk.resize(start + now, 0);
-            if let (Ok(part), Some(into)) = (slice.part(from, now), chunk.get_mut(start..)) {
+            let room = self.room();
+            let now = room.len().min(slice.bytes() - from);
+            if let (Ok(part), Some(into)) = (slice.part(from, now), room.get_mut(..now)) {
                 // Both are `now` bytes long.
                 let _ = part.read_to(into);
             }
-            self.bytes += now;
+            self.pushed(now);
             from += now;
         }
     }
 
-    /// The last chunk, and how much still fits into it.
-    fn open_chunk(&mut self) -> (&mut Vec<u8>, usize) {
-        if self.chunks.back().is_none_or(|chunk| chunk.len() >= CHUNK_BYTES) {
-            let fresh = self.spare.take().unwrap_or_else(|| Vec::with_capacity(CHUNK_BYTES));
-            self.chunks.push_back(fresh);
+    /// What is free of the last chunk; never empty.
+    fn room(&mut self) -> &mut [u8] {
+        if self.chunks.back().is_none_or(|chunk| chunk.used == CHUNK_BYTES) {
+            let fresh = || Chunk { bytes: vec![0; CHUNK_BYTES].into(), start: 0, used: 0 };
+            let chunk = self.spares.pop().unwrap_or_else(fresh);
+            self.chunks.push_back(chunk);
         }
-        let last = self.chunks.len() - 1;
-        let chunk = &mut self.chunks[last];
-        let room = CHUNK_BYTES - chunk.len();
-        (chunk, room)
+        self.chunks.back_mut().and_then(|chunk| chunk.bytes.get_mut(chunk.used..)).unwrap_or_default()
     }
 
-    /// What to send next.
-    pub(super) fn front(&self) -> &[u8] {
-        self.chunks.front().and_then(|chunk| chunk.get(self.start..)).unwrap_or_default()
+    fn pushed(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.used += bytes;
+        }
     }
 
-    /// Says that the first `bytes` of `front` are sent.
-    pub(super) fn sent(&mut self, bytes: usize) {
-        self.start += bytes;
-        self.bytes = self.bytes.saturating_sub(bytes);
-        if self.chunks.front().is_some_and(|chunk| self.start >= chunk.len()) {
-            self.start = 0;
-            if let Some(mut emptied) = self.chunks.pop_front() {
-                emptied.clear();
-                self.spare = Some(emptied);
-            }
+    /// Takes out what to send next. It counts as waiting until `put_back` says how much of it was sent.
+    pub(super) fn take_front(&mut self) -> Option<Chunk> {
+        self.chunks.pop_front()
+    }
+
+    /// Ends what `take_front` began: the first `sent` bytes are gone.
+    pub(super) fn put_back(&mut self, mut chunk: Chunk, sent: usize) {
+        self.bytes = self.bytes.saturating_sub(sent);
+        chunk.start += sent;
+        if chunk.start < chunk.used {
+            self.chunks.push_front(chunk);
+        } else if self.spares.len() < SPARES_MAX {
+            self.spares.push(Chunk { start: 0, used: 0, ..chunk });
         }
+    }
+
+    /// Gives back what only traffic is worth keeping.
+    pub(super) fn shrink(&mut self) {
+        self.spares = Vec::new();
     }
 
     pub(super) fn clear(&mut self) {
@@ -119,13 +143,14 @@ mod tests {
             queue.push_frame([b"header", b"head"], &slices, skip);
             assert_eq!(queue.bytes(), whole.len() - skip);
             let mut out = Vec::new();
-            while !queue.is_empty() {
-                let some = queue.front().len().min(30_000);
-                out.extend_from_slice(&queue.front()[..some]);
-                queue.sent(some);
+            while let Some(chunk) = queue.take_front() {
+                assert!(!queue.is_empty());
+                let some = chunk.rest().len().min(30_000);
+                out.extend_from_slice(&chunk.rest()[..some]);
+                queue.put_back(chunk, some);
             }
             assert!(out == whole[skip..], "skip {skip}");
-            assert!(queue.front().is_empty());
+            assert!(queue.is_empty());
         }
     }
 }

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use super::grants::Grants;
 use super::link::Link;
 use super::poll::Poller;
+use super::stream::End;
 use crate::NodeId;
 use crate::auth::Local;
 
@@ -23,6 +24,11 @@ pub(super) enum Command {
     Disconnect(NodeId),
     /// `Place`s of this connection have left; tell the handler.
     Placed(Arc<Link>),
+    /// A lane has ended: its connection is the receiver's again.
+    LaneEnded {
+        token: u64,
+        end: End,
+    },
 }
 
 #[derive(Debug)]

@@ -18,7 +18,6 @@ use super::shared::Shared;
 use crate::Nanos;
 use crate::auth::{Opener, RecordError};
 use crate::memory::{RegionSlice, recv_into};
-use crate::verbs::liveness::Liveness;
 use crate::verbs::{DownReason, Event, Handler, OpError};
 
 /// Why a connection that was up ends.
@@ -53,11 +52,8 @@ pub(super) struct Context<'a> {
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) link: Arc<Link>,
-    /// Where the peer is reached.
-    pub(super) address: String,
-    pub(super) liveness: Liveness,
-    /// Something arrived since liveness was looked at.
-    pub(super) heard: bool,
+    /// `receive` waits for bytes: a lane of its own does it.
+    pub(super) waits: bool,
     socket: Arc<OwnedFd>,
     inbox: Inbox,
     sealed: Option<SealedInbox>,
@@ -65,15 +61,9 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(
-        link: Arc<Link>,
-        address: String,
-        socket: Arc<OwnedFd>,
-        opener: Option<Opener>,
-        liveness: Liveness,
-    ) -> Self {
+    pub(super) fn new(link: Arc<Link>, socket: Arc<OwnedFd>, opener: Option<Opener>) -> Self {
         let sealed = opener.map(SealedInbox::new);
-        Self { link, address, liveness, heard: false, socket, inbox: Inbox::default(), sealed, fill: None }
+        Self { link, waits: false, socket, inbox: Inbox::default(), sealed, fill: None }
     }
 
     /// Takes bytes that came together with the end of the handshake.
@@ -95,8 +85,14 @@ impl Stream {
         match self.receive_bytes() {
             Ok(0) => Err(End::Lost("the peer closed it without a goodbye".into())),
             Ok(_) => {
-                self.heard = true;
-                self.deliver_all(cx)?;
+                self.link.note_heard();
+                if !self.waits {
+                    self.deliver_all(cx)?;
+                } else if !self.link.is_ending() {
+                    let link = Arc::clone(&self.link);
+                    let _delivery = link.delivery();
+                    self.deliver_all(cx)?;
+                }
                 Ok(true)
             }
             Err(Errno::AGAIN | Errno::INTR) => Ok(false),
@@ -105,15 +101,16 @@ impl Stream {
     }
 
     fn receive_bytes(&mut self) -> Result<usize, Errno> {
+        let flags = if self.waits { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
         if let Some(sealed) = &mut self.sealed {
-            let got = rustix::net::recv(&*self.socket, sealed.spare(), RecvFlags::DONTWAIT)?.0;
+            let got = rustix::net::recv(&*self.socket, sealed.spare(), flags)?.0;
             sealed.filled(got);
             return Ok(got);
         }
         // The rest of a payload goes straight to where it belongs, what follows it into the buffer.
         if let Some(target) = self.direct_target() {
             let left = target.bytes();
-            let got = recv_into(self.socket.as_fd(), &target, self.inbox.spare())
+            let got = recv_into(self.socket.as_fd(), &target, self.inbox.spare(), self.waits)
                 .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
             let placed = got.min(left);
             self.inbox.payload_received(placed);
@@ -123,9 +120,20 @@ impl Stream {
             }
             return Ok(got);
         }
-        let got = rustix::net::recv(&*self.socket, self.inbox.spare(), RecvFlags::DONTWAIT)?.0;
+        let got = rustix::net::recv(&*self.socket, self.inbox.spare(), flags)?.0;
         self.inbox.filled(got);
         Ok(got)
+    }
+
+    /// Lane of a connection that is closed here: reads to the end, so that the peer gets to see our goodbye.
+    pub(super) fn discard(&mut self) {
+        loop {
+            match rustix::net::recv(&*self.socket, self.inbox.spare(), RecvFlags::empty()) {
+                Ok((got, _)) if got > 0 => {}
+                Err(Errno::INTR) => {}
+                _ => return,
+            }
+        }
     }
 
     fn direct_target(&self) -> Option<RegionSlice> {
@@ -319,4 +327,19 @@ fn end_operation(tag: u32, answer: Answer, link: &Link, cx: &Context<'_>) -> Res
         cx.handler.on_event(Event::Writable { peer });
     }
     Ok(())
+}
+
+/// Tells the handler of `Place`s whose bytes have left.
+pub(super) fn report_placed(link: &Link, cx: &Context<'_>) {
+    let peer = link.peer;
+    let (placed, relieved) = {
+        let mut ops = link.ops();
+        (ops.take_placed(), ops.relieved())
+    };
+    for op in placed {
+        cx.handler.on_event(Event::Done { peer, op, result: Ok(0) });
+    }
+    if relieved {
+        cx.handler.on_event(Event::Writable { peer });
+    }
 }

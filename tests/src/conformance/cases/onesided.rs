@@ -193,9 +193,9 @@ pub(super) fn placed_pages_are_there_before_their_message(lab: &Lab<'_>) {
         let head = [&b"pages "[..], &n.to_le_bytes()].concat();
         let into = key.slice(0, PAGES * PAGE_BYTES);
         assert!(lab.run(&a, b.id, n, &Operation::Place { head: &head, from: &pages, into }).is_ok());
-        // The next pages would overwrite these before they are looked at. (That the message is in the log says less: the
-        // reaction comes after it.)
-        lab.wait("the message", || found.lock().len() as u64 == n + 1);
+        // The next pages would overwrite these before they are looked at.
+        lab.wait("a look at the pages", || found.lock().len() as u64 == n + 1);
+        assert!(b.has_message(a.id, &head));
     }
     for (n, bytes) in (0..).zip(found.lock().iter()) {
         let expected: Vec<_> = (0..PAGES as u64).map(|page| pattern(n + page, PAGE_BYTES)).collect();
@@ -220,7 +220,7 @@ pub(super) fn a_message_finds_the_writes_that_were_begun_before_it(lab: &Lab<'_>
         lab.post(&a, b.id, 2 * n + 1, &Operation::FetchAdd { at: key.slice(8, 8), add: 1 });
         lab.send(&a, b.id, b"look", &[]);
         // One round at a time: the write of the next may come before this one's look.
-        lab.wait("the message", || found.lock().len() as u64 == n + 1);
+        lab.wait("a look at the words", || found.lock().len() as u64 == n + 1);
     }
     for (n, words) in (0..).zip(found.lock().iter()) {
         assert_eq!(*words, [n, n + 1].map(u64::to_le_bytes).concat(), "a message overtook a write");

@@ -36,6 +36,11 @@ pub fn kind(name: &str) -> Option<Kind> {
 const KINDS: &[Kind] = &[
     Kind { name: "tcp", make: |config| Ok(scios::verbs::tcp::TcpFabric::new(config)?) },
     Kind { name: "rdma", make: |config| Ok(scios::verbs::rdma::RdmaFabric::new(config)?) },
+    // Receivers that never spin work differently: each connection has a thread.
+    Kind {
+        name: "tcp-blocking",
+        make: |config| Ok(scios::verbs::tcp::TcpFabric::new(FabricConfig { spin_us: 0, ..config })?),
+    },
 ];
 
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Lost connections, peers that never come back, bytes that make no sense, queues that are full.
 
 use super::nodes::{Add, News, Nodes, Park, ParkOnce, SOON, Sum, slice};
+use crate::metrics::Value;
 use crate::rpc::error::CallError;
 
 #[test]
@@ -69,4 +70,19 @@ fn a_burst_that_fills_the_fabric_arrives_whole_and_in_order() {
     nodes.until(|n| n.b.seen.lines.lock().len() == all.len());
     assert_eq!(nodes.b.seen.take(), all);
     nodes.a.rpc.one_way(nodes.b.id, &News(sent), &[]).unwrap();
+}
+
+#[test]
+fn how_calls_end_is_counted() {
+    let nodes = Nodes::new();
+    let (_, end) = nodes.call(Add(1), SOON);
+    nodes.ended(&end).unwrap();
+    let (_, end) = nodes.call(ParkOnce(0), SOON);
+    nodes.ended(&end).unwrap_err();
+    let snapshot = nodes.registry.snapshot();
+    let failed = |why| snapshot.value("scifs_rpc_calls_failed_total", &[("why", why)]);
+    assert_eq!(failed("timed_out"), Some(&Value::Counter(1)));
+    assert_eq!(failed("peer_lost"), Some(&Value::Counter(0)));
+    let Some(Value::Histogram(calls)) = snapshot.value("scifs_rpc_call_ns", &[]) else { panic!() };
+    assert_eq!(calls.count, 1);
 }

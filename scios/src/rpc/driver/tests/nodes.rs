@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::memory::{Region, RegionSlice};
+use crate::metrics::Registry;
 use crate::rpc::codec::{DecodeError, Message, Reader, Request, Writer};
 use crate::rpc::error::CallError;
 use crate::rpc::frame::ErrorCode;
@@ -137,6 +138,8 @@ impl Listener for Seen {
 /// Two nodes that are connected; `a` and `b` in the tests.
 pub(super) struct Nodes {
     pub net: SimNet,
+    /// Of `a`.
+    pub registry: Arc<Registry>,
     pub a: Node,
     pub b: Node,
 }
@@ -144,8 +147,9 @@ pub(super) struct Nodes {
 impl Nodes {
     pub(super) fn new() -> Self {
         let net = SimNet::new(1, SimConfig::default());
-        let (a, b) = (node(&net, 1), node(&net, 2));
-        let nodes = Self { net, a, b };
+        let registry = Registry::new();
+        let (a, b) = (node(&net, 1, &registry), node(&net, 2, &Registry::new()));
+        let nodes = Self { net, registry, a, b };
         nodes.connect();
         nodes
     }
@@ -192,10 +196,10 @@ impl std::ops::Drop for Nodes {
 
 pub(super) type Ended<M> = Arc<Mutex<Option<Result<M, CallError>>>>;
 
-fn node(net: &SimNet, id: u64) -> Node {
+fn node(net: &SimNet, id: u64, registry: &Registry) -> Node {
     let id = NodeId::new(id).unwrap();
     let fabric: Arc<dyn Fabric> = net.add_node(FabricConfig::new(id));
-    let (rpc, seen) = (Rpc::new(Arc::clone(&fabric)), Arc::new(Seen::default()));
+    let (rpc, seen) = (Rpc::with_metrics(Arc::clone(&fabric), registry), Arc::new(Seen::default()));
     rpc.serve(400..=499, seen.clone());
     rpc.listen(seen.clone());
     rpc.start().unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::pair::{A, B, IDEMPOTENT, PLAIN, Pair, Seen, done, failed};
-use crate::limits::{RPC_CALLS_MAX, RPC_MESSAGE_BYTES_MAX, RPC_SERVED_MAX};
+use crate::limits::{RPC_CALLS_MAX, RPC_KEPT_BYTES_MAX, RPC_MESSAGE_BYTES_MAX, RPC_SERVED_MAX};
 use crate::rpc::codec::Writer;
 use crate::rpc::error::{CallError, Refusal};
 use crate::rpc::frame::{ErrorCode, Flags, FrameType, Header};
@@ -194,6 +194,24 @@ fn no_more_calls_are_under_way_than_the_limit() {
     pair.pass(SECOND);
     assert_eq!(pair.take_seen(A).len(), RPC_CALLS_MAX);
     assert_eq!(pair.sides[A].session.calls_in_flight(), 0);
+}
+
+#[test]
+fn the_copies_of_requests_that_may_be_sent_again_are_bounded() {
+    let mut pair = Pair::new();
+    pair.disconnect();
+    let long = vec![0; RPC_MESSAGE_BYTES_MAX];
+    let fit = RPC_KEPT_BYTES_MAX / (RPC_MESSAGE_BYTES_MAX + 24);
+    for _ in 0..2 {
+        for token in 0..fit {
+            pair.call(A, &IDEMPOTENT, &long, token as u32);
+        }
+        assert_eq!(pair.take_seen(A), []);
+        pair.call(A, &IDEMPOTENT, &long, 99);
+        assert_eq!(pair.take_seen(A), failed(99, CallError::TooManyCalls));
+        pair.pass(SECOND);
+        assert_eq!(pair.take_seen(A).len(), fit);
+    }
 }
 
 #[test]

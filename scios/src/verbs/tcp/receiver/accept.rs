@@ -111,7 +111,7 @@ impl Receiver {
     /// Connecting to a peer that is up does nothing; where the address is the one that it announced, not even that.
     fn is_up_at(&mut self, address: &str) -> bool {
         self.connections.iter_mut().any(|(_, connection)| match &connection.phase {
-            Phase::Up(stream) => stream.address == address,
+            Phase::Up(up) => up.address == address && up.ending.is_none(),
             _ => false,
         })
     }

@@ -3,10 +3,13 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::vec::IntoIter;
 
 use crate::Nanos;
 use crate::auth::Handshake;
+use crate::verbs::DownReason;
+use crate::verbs::liveness::Liveness;
 use crate::verbs::tcp::link::Link;
 use crate::verbs::tcp::stream::Stream;
 
@@ -26,7 +29,7 @@ pub(super) enum Phase {
         outgoing: Option<String>,
         answered: Option<Nanos>,
     },
-    Up(Box<Stream>),
+    Up(Up),
     /// Closed here; what the peer still sends is thrown away until it closes too and so has read our goodbye.
     Lingering {
         link: Arc<Link>,
@@ -36,11 +39,31 @@ pub(super) enum Phase {
 }
 
 #[derive(Debug)]
+pub(super) struct Up {
+    pub(super) link: Arc<Link>,
+    /// Where the peer is reached.
+    pub(super) address: String,
+    pub(super) liveness: Liveness,
+    pub(super) receiving: Receiving,
+    /// Why a lane's connection is being closed here; its `Down` is due when the lane has ended.
+    pub(super) ending: Option<DownReason>,
+}
+
+/// Who receives.
+#[derive(Debug)]
+pub(super) enum Receiving {
+    Here(Box<Stream>),
+    Lane(JoinHandle<()>),
+    /// A lane has ended.
+    Nobody,
+}
+
+#[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: Arc<OwnedFd>,
     /// The other end as the kernel knows it.
     pub(super) remote: Option<std::net::SocketAddr>,
-    /// When to give up; nothing to connections that are up, which have their liveness.
+    /// When to give up; for connections that are up, only once they are being closed.
     pub(super) deadline: Nanos,
     /// When it came up.
     pub(super) since: Nanos,

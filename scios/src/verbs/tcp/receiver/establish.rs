@@ -7,14 +7,14 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
 use super::Receiver;
-use super::connections::Phase;
+use super::connections::{Phase, Receiving, Up};
 use crate::Nanos;
 use crate::limits::LINGER_MS;
 use crate::verbs::liveness::Liveness;
 use crate::verbs::tcp::address::reachable;
 use crate::verbs::tcp::frame::Bye;
 use crate::verbs::tcp::link::Link;
-use crate::verbs::tcp::stream::{Context, End, Stream};
+use crate::verbs::tcp::stream::{Context, End, Stream, report_placed};
 use crate::verbs::{DownReason, Event, OpError};
 
 impl Receiver {
@@ -33,21 +33,27 @@ impl Receiver {
         let shared = Arc::clone(&self.shared);
         let link = Arc::new(Link::new(peer, token, Arc::clone(&socket), shared, sealer));
         let now = Nanos::monotonic();
-        let liveness = Liveness::new(self.shared.liveness_timeout_ms, now);
-        let stream = Stream::new(Arc::clone(&link), address.clone(), socket, opener, liveness);
+        let stream = Stream::new(Arc::clone(&link), socket, opener);
         let Some(slot) = self.connections.get_mut(token) else { return };
-        slot.phase = Phase::Up(Box::new(stream));
+        slot.phase = Phase::Up(Up {
+            link: Arc::clone(&link),
+            address: address.clone(),
+            liveness: Liveness::new(self.shared.liveness_timeout_ms, now),
+            receiving: Receiving::Here(Box::new(stream)),
+            ending: None,
+        });
         slot.since = now;
         self.deferred.retain(|deferred| deferred.peer != peer);
         self.shared.peers.write().insert(peer, link);
         tracing::info!(%peer, address, "peer up");
         self.handler.on_event(Event::Up { peer, address: &address });
         self.first_bytes(token, rest);
+        self.lend_to_lane(token);
     }
 
     fn first_bytes(&mut self, token: u64, rest: &[u8]) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        let Phase::Up(stream) = &mut connection.phase else { return };
+        let Phase::Up(Up { receiving: Receiving::Here(stream), .. }) = &mut connection.phase else { return };
         let cx = Context { shared: &self.shared, handler: &*self.handler };
         if let Err(end) = stream.first_bytes(rest, &cx) {
             self.end(token, end);
@@ -57,15 +63,29 @@ impl Receiver {
     /// Takes a peer down.
     pub(super) fn end(&mut self, token: u64, end: End) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        let Phase::Up(stream) = &connection.phase else { return };
-        let link = Arc::clone(&stream.link);
-        let (bye, reason) = goodbye(end);
+        let Phase::Up(up) = &mut connection.phase else { return };
+        let link = Arc::clone(&up.link);
+        let (bye, mut reason) = goodbye(end);
+        let lane = matches!(up.receiving, Receiving::Lane(_));
         link.close(bye);
+        if lane && bye.is_some() {
+            // The lane reads on until the peer, who has our goodbye, closes too; then the `Down` comes.
+            link.set_ending();
+            connection.deadline = Nanos::monotonic() + Duration::from_millis(LINGER_MS);
+            up.ending.get_or_insert(reason);
+            return;
+        }
+        if let Some(earlier) = up.ending.take() {
+            reason = earlier;
+        }
         if bye.is_some() {
             connection.phase = Phase::Lingering { link: Arc::clone(&link) };
             connection.deadline = Nanos::monotonic() + Duration::from_millis(LINGER_MS);
-        } else {
-            self.drop_connection(token);
+        } else if let Some(gone) = self.drop_connection(token)
+            && let Phase::Up(Up { receiving: Receiving::Lane(lane), .. }) = gone.phase
+        {
+            link.abort();
+            self.join_lane(lane);
         }
         self.down(&link, reason);
     }
@@ -112,7 +132,7 @@ impl Receiver {
             let lingers = self
                 .connections
                 .get_mut(token)
-                .is_some_and(|connection| matches!(connection.phase, Phase::Lingering { .. }));
+                .is_some_and(|connection| matches!(connection.phase, Phase::Lingering { .. } | Phase::Up(_)));
             if !lingers {
                 self.drop_connection(token);
             }
@@ -137,20 +157,5 @@ fn goodbye(end: End) -> (Option<Bye>, DownReason) {
         End::Offence(bye, what) => (Some(bye), DownReason::Protocol(what)),
         End::Here(reason @ DownReason::Closed) => (Some(Bye::Closed), reason),
         End::Here(reason) => (None, reason),
-    }
-}
-
-/// Tells the handler of `Place`s whose bytes have left.
-pub(super) fn report_placed(link: &Link, cx: &Context<'_>) {
-    let peer = link.peer;
-    let (placed, relieved) = {
-        let mut ops = link.ops();
-        (ops.take_placed(), ops.relieved())
-    };
-    for op in placed {
-        cx.handler.on_event(Event::Done { peer, op, result: Ok(0) });
-    }
-    if relieved {
-        cx.handler.on_event(Event::Writable { peer });
     }
 }

@@ -1,4 +1,4 @@
-//! The receiving thread. It owns every connection, waits for all of them, and runs each event to its end: receive,
+//! The receiving thread. It owns every connection (some of which it lends to threads of their own, see `lane`), waits for all of them, and runs each event to its end: receive,
 //! decode, call the handler, answer. Other threads send by themselves and leave everything else in `Shared`.
 //!
 //! After an event it polls for `spin_us`, because a wake-up costs more than most events; then it blocks.
@@ -7,6 +7,7 @@ mod accept;
 mod connections;
 mod establish;
 mod handshake;
+mod lane;
 mod sweep;
 
 use std::collections::VecDeque;
@@ -18,15 +19,16 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use self::connections::{Connection, Connections, Phase};
+use self::connections::{Connection, Connections, Phase, Receiving, Up};
+pub(super) use self::lane::{is_fabric_thread, note_place};
 use super::poll::{self, LISTENER, Poller, Ready, TIMER};
 use super::shared::{Command, Shared};
-use super::stream::{Context, End};
+use super::stream::{Context, End, report_placed};
 use crate::Nanos;
 use crate::verbs::{ConnectError, DownReason, Event, Handler};
 
 /// How many times the last active connection is asked before all others are.
-const SPINS_PER_PEEK: u32 = 16;
+const SPINS_PER_PEEK: u32 = 32;
 
 pub(super) struct Receiver {
     shared: Arc<Shared>,
@@ -39,11 +41,20 @@ pub(super) struct Receiver {
     strangers: VecDeque<u64>,
     /// Connects that the other side called duplicates; see `handshake`.
     deferred: Vec<Deferred>,
-    /// Who sent something last, and when: what spinning asks.
+    lanes: usize,
+    /// Who sent something last: what spinning asks. And when, as of the last time that mattered.
     hot: Option<u64>,
+    was_active: bool,
     active: Nanos,
     swept: Nanos,
     stop_by: Option<Nanos>,
+}
+
+/// What a turn of spinning leads to.
+enum Spin {
+    Received,
+    Peek,
+    Block,
 }
 
 /// A connect that ended because its peer has, or is about to have, another connection with this node.
@@ -73,7 +84,9 @@ impl Receiver {
             connections: Connections::default(),
             strangers: VecDeque::new(),
             deferred: Vec::new(),
+            lanes: 0,
             hot: None,
+            was_active: false,
             active: now,
             swept: now,
             stop_by: None,
@@ -81,38 +94,48 @@ impl Receiver {
     }
 
     pub(super) fn run(mut self) {
-        let spin = Duration::from_micros(self.shared.spin_us);
+        lane::enter(None);
         let mut ready = Vec::new();
-        let mut spins = 0u32;
         while !self.has_stopped() {
             if self.shared.poller.take_work() {
                 self.commands();
             }
-            if spin.is_zero() || Nanos::monotonic().since(self.active) >= spin {
-                self.shared.poller.wait(&mut ready);
-            } else if self.spin_once() {
-                continue;
-            } else {
-                spins = spins.wrapping_add(1);
-                if self.hot.is_some() && !spins.is_multiple_of(SPINS_PER_PEEK) {
-                    std::hint::spin_loop();
-                    continue;
-                }
-                self.shared.poller.peek(&mut ready);
+            match self.spin() {
+                Spin::Received => {}
+                Spin::Peek => self.shared.poller.peek(&mut ready),
+                Spin::Block => self.shared.poller.wait(&mut ready),
             }
             for event in ready.drain(..) {
                 self.dispatch(event);
             }
         }
+        self.end_lanes();
         // A `Placed` names a connection, and that names what holds the commands.
         self.shared.commands.lock().clear();
     }
 
-    /// Asks the last active connection; true when it had something.
-    fn spin_once(&mut self) -> bool {
-        match self.hot {
-            Some(token) => self.receive(token),
-            None => false,
+    /// Asks the last active connection for a while; says what to do next.
+    fn spin(&mut self) -> Spin {
+        if self.shared.spin_us == 0 {
+            return Spin::Block;
+        }
+        if let Some(hot) = self.hot {
+            for _ in 0..SPINS_PER_PEEK {
+                if self.receive(hot) {
+                    return Spin::Received;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        // The clock is asked here only, not for each message.
+        let now = Nanos::monotonic();
+        if std::mem::take(&mut self.was_active) {
+            self.active = now;
+        }
+        if now.since(self.active) < Duration::from_micros(self.shared.spin_us) {
+            Spin::Peek
+        } else {
+            Spin::Block
         }
     }
 
@@ -138,14 +161,15 @@ impl Receiver {
             return false;
         };
         match &mut connection.phase {
-            Phase::Up(stream) => {
+            Phase::Up(Up { receiving: Receiving::Lane(_) | Receiving::Nobody, .. }) => false,
+            Phase::Up(Up { receiving: Receiving::Here(stream), .. }) => {
                 let cx = Context { shared: &self.shared, handler: &*self.handler };
                 match stream.receive(&cx) {
                     Ok(false) => false,
                     Ok(true) => {
                         if self.shared.spin_us > 0 {
                             self.hot = Some(token);
-                            self.active = Nanos::monotonic();
+                            self.was_active = true;
                         }
                         true
                     }
@@ -171,9 +195,10 @@ impl Receiver {
         let Some(connection) = self.connections.get_mut(token) else { return };
         match &connection.phase {
             Phase::Connecting { .. } => self.connected(token),
-            Phase::Up(stream) => {
-                if stream.link.flush() {
-                    self.handler.on_event(Event::Writable { peer: stream.link.peer });
+            Phase::Up(Up { link, .. }) => {
+                if link.flush() {
+                    let _delivery = link.delivery();
+                    self.handler.on_event(Event::Writable { peer: link.peer });
                 }
             }
             Phase::Lingering { link } => {
@@ -195,8 +220,10 @@ impl Receiver {
                 }
                 Command::Placed(link) => {
                     let cx = Context { shared: &self.shared, handler: &*self.handler };
-                    establish::report_placed(&link, &cx);
+                    let _delivery = link.delivery();
+                    report_placed(&link, &cx);
                 }
+                Command::LaneEnded { token, end } => self.lane_ended(token, end),
             }
         }
         if self.shared.stopping.load(Ordering::SeqCst) && self.stop_by.is_none() {
@@ -209,7 +236,7 @@ impl Receiver {
     }
 
     fn connect_failed(&self, address: &str, reason: ConnectError) {
-        tracing::info!(address, %reason, "connecting failed");
+        tracing::debug!(address, %reason, "connecting failed");
         self.handler.on_event(Event::ConnectFailed { address, reason });
     }
 

@@ -88,21 +88,30 @@ impl Receiver {
 }
 
 fn look_at(connection: &mut Connection, now: Nanos) -> Option<Finding> {
-    let Phase::Up(stream) = &mut connection.phase else {
-        return (now >= connection.deadline).then_some(Finding::Late);
+    let late = now >= connection.deadline;
+    let up = match &mut connection.phase {
+        Phase::Up(up) if up.ending.is_none() => up,
+        Phase::Up(up) => {
+            // The lane ends now, and says so.
+            if late {
+                up.link.abort();
+            }
+            return None;
+        }
+        _ => return late.then_some(Finding::Late),
     };
-    if std::mem::take(&mut stream.heard) {
-        stream.liveness.heard(now);
+    if up.link.take_heard() {
+        up.liveness.heard(now);
     }
-    if stream.link.take_sent() {
-        stream.liveness.sent(now);
+    if up.link.take_sent() {
+        up.liveness.sent(now);
     }
-    match stream.liveness.check(now) {
+    match up.liveness.check(now) {
         Verdict::Fine => None,
         Verdict::Silent => Some(Finding::Silent),
         Verdict::Ping => {
-            stream.link.ping();
-            stream.liveness.sent(now);
+            up.link.ping();
+            up.liveness.sent(now);
             None
         }
     }

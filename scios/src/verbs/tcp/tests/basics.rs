@@ -1,22 +1,24 @@
 //! Messages, operations and ends, plain and encrypted.
 
-use super::node::{Node, Seen, pair};
+use super::node::{Mode, Node, Seen, pair};
 use crate::Nanos;
 use crate::limits::{MESSAGE_BYTES_MAX, PLACED_BYTES_MAX, SEND_QUEUE_BYTES_MAX};
 use crate::memory::Region;
 use crate::verbs::{DownReason, Fabric, OpError, OpId, Operation, Rights, SendError};
 
-const SECRET: Option<&str> = Some("a secret of some length");
-
-fn in_both_modes(test: impl Fn(Option<&str>)) {
-    test(None);
-    test(SECRET);
+/// Plain and encrypted, spinning and with a thread for the connection.
+fn in_all_modes(test: impl Fn(Mode)) {
+    for secret in [None, Some("a secret of some length")] {
+        for spin_us in [0, 50] {
+            test(Mode { secret, spin_us });
+        }
+    }
 }
 
 #[test]
 fn messages_of_every_length_arrive_whole_and_in_order() {
-    in_both_modes(|secret| {
-        let (a, b) = pair(secret);
+    in_all_modes(|mode| {
+        let (a, b) = pair(mode);
         let region = Region::new("test", 65_536).unwrap();
         let pages: Vec<u8> = (0..65_536u32).map(|i| (i / 7) as u8).collect();
         region.whole().write_from(&pages).unwrap();
@@ -36,8 +38,8 @@ fn messages_of_every_length_arrive_whole_and_in_order() {
 
 #[test]
 fn one_sided_operations_change_exactly_what_they_name() {
-    in_both_modes(|secret| {
-        let (a, b) = pair(secret);
+    in_all_modes(|mode| {
+        let (a, b) = pair(mode);
         let (here, there) = (Region::new("a", 4 << 20).unwrap(), Region::new("b", 4 << 20).unwrap());
         let key = b.fabric.grant(a.id(), &there.whole(), Rights::ALL, Nanos::MAX).unwrap();
         let bytes: Vec<u8> = (0..PLACED_BYTES_MAX).map(|i| (i % 251) as u8).collect();
@@ -74,8 +76,8 @@ fn one_sided_operations_change_exactly_what_they_name() {
 
 #[test]
 fn reaching_beyond_a_grant_is_denied_and_ends_the_connection() {
-    in_both_modes(|secret| {
-        let (a, b) = pair(secret);
+    in_all_modes(|mode| {
+        let (a, b) = pair(mode);
         let region = Region::new("test", 8192).unwrap();
         let key = b.fabric.grant(a.id(), &region.slice(0, 4096).unwrap(), Rights::READ, Nanos::MAX).unwrap();
         let from = [region.slice(4096, 64).unwrap()];
@@ -90,8 +92,8 @@ fn reaching_beyond_a_grant_is_denied_and_ends_the_connection() {
 
 #[test]
 fn a_sender_that_is_too_fast_is_told_and_told_again_when_it_may_go_on() {
-    in_both_modes(|secret| {
-        let (a, b) = pair(secret);
+    in_all_modes(|mode| {
+        let (a, b) = pair(mode);
         let bytes = vec![7; MESSAGE_BYTES_MAX];
         let mut sent = 0;
         let full = loop {
@@ -113,8 +115,8 @@ fn a_sender_that_is_too_fast_is_told_and_told_again_when_it_may_go_on() {
 
 #[test]
 fn a_goodbye_is_heard_as_one_and_leaves_nothing_behind() {
-    in_both_modes(|secret| {
-        let (a, b) = pair(secret);
+    in_all_modes(|mode| {
+        let (a, b) = pair(mode);
         a.fabric.disconnect(b.id());
         a.expect(Seen::Down(b.id(), DownReason::Closed));
         b.expect(Seen::Down(a.id(), DownReason::Closed));
@@ -131,7 +133,7 @@ fn a_goodbye_is_heard_as_one_and_leaves_nothing_behind() {
 #[test]
 fn both_connecting_at_once_come_up_once() {
     for round in 0..20 {
-        let (a, b) = (Node::new(None), Node::new(None));
+        let (a, b) = (Node::new(Mode::PLAIN), Node::new(Mode::PLAIN));
         a.fabric.connect(&b.fabric.address()).unwrap();
         b.fabric.connect(&a.fabric.address()).unwrap();
         a.expect(Seen::Up(b.id()));
@@ -146,7 +148,7 @@ fn both_connecting_at_once_come_up_once() {
 
 #[test]
 fn a_peer_that_is_up_is_connected_to_no_second_time() {
-    let (a, b) = pair(None);
+    let (a, b) = pair(Mode::PLAIN);
     a.fabric.connect(&b.fabric.address()).unwrap();
     b.fabric.connect(&a.fabric.address()).unwrap();
     a.fabric.send(b.id(), b"still the same", &[]).unwrap();

@@ -2,4 +2,5 @@
 //! one can get wrong: its handshake, its frames and its system calls.
 
 mod basics;
+mod hostile;
 mod node;

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::NodeId;
 use crate::auth::Secret;
 use crate::verbs::tcp::TcpFabric;
 use crate::verbs::{ConnectError, DownReason, Event, Fabric, FabricConfig, Handler, OpError, OpId};
+use crate::{Nanos, NodeId};
 
 /// No test waits longer than this for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,6 +30,8 @@ pub(super) enum Seen {
 #[derive(Debug, Default)]
 pub(super) struct Record {
     events: Mutex<VecDeque<Seen>>,
+    ticked: Mutex<Nanos>,
+    tick: Condvar,
     more: Condvar,
 }
 
@@ -43,11 +45,25 @@ impl Handler for Record {
             Event::Written { imm, bytes, .. } => Seen::Written { imm, bytes },
             Event::Done { op, result, .. } => Seen::Done(op, result),
             Event::Writable { .. } => Seen::Writable,
-            Event::Tick { .. } => return,
+            Event::Tick { now } => {
+                *self.ticked.lock() = now;
+                self.tick.notify_all();
+                return;
+            }
         };
         self.events.lock().push_back(seen);
         self.more.notify_all();
     }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mode {
+    pub(super) secret: Option<&'static str>,
+    pub(super) spin_us: u64,
+}
+
+impl Mode {
+    pub(super) const PLAIN: Self = Self { secret: None, spin_us: 50 };
 }
 
 pub(super) struct Node {
@@ -56,8 +72,11 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(secret: Option<&str>) -> Self {
-        Self::with(|config| config.secret = secret.map(|s| Secret::from_bytes(s.as_bytes())))
+    pub(super) fn new(mode: Mode) -> Self {
+        Self::with(|config| {
+            config.secret = mode.secret.map(|secret| Secret::from_bytes(secret.as_bytes()));
+            config.spin_us = mode.spin_us;
+        })
     }
 
     pub(super) fn with(set: impl FnOnce(&mut FabricConfig)) -> Self {
@@ -91,6 +110,16 @@ impl Node {
         assert_eq!(self.next(), event);
     }
 
+    /// Until a tick says that it is time.
+    pub(super) fn wait_ticks(&self, is: impl Fn(Nanos) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut ticked = self.record.ticked.lock();
+        while !is(*ticked) {
+            let waited = self.record.tick.wait_until(&mut ticked, deadline);
+            assert!(!waited.timed_out(), "no tick within {PATIENCE:?}");
+        }
+    }
+
     pub(super) fn seen_nothing_more(&self) -> bool {
         self.record.events.lock().is_empty()
     }
@@ -103,8 +132,8 @@ impl Debug for Node {
 }
 
 /// Two nodes, connected.
-pub(super) fn pair(secret: Option<&str>) -> (Node, Node) {
-    let (a, b) = (Node::new(secret), Node::new(secret));
+pub(super) fn pair(mode: Mode) -> (Node, Node) {
+    let (a, b) = (Node::new(mode), Node::new(mode));
     a.fabric.connect(&b.fabric.address()).unwrap();
     a.expect(Seen::Up(b.id()));
     b.expect(Seen::Up(a.id()));
