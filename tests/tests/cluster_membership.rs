@@ -202,3 +202,18 @@ fn one_seed_is_one_run() {
     };
     assert_eq!(digest(), digest());
 }
+
+#[test]
+fn a_state_of_megabytes_reaches_a_new_member_in_parts() {
+    let words = 3 << 17;
+    let mut world = world(Setup { ballast: words, ..Setup::default() });
+    let first = world.add();
+    assert!(world.run(LONG, World::is_converged).unwrap());
+    world.node(first).propose(1, Duration::from_secs(1));
+    world.add();
+    world.add();
+    assert!(world.run(LONG, |w| w.is_converged() && w.has_all_voters()).unwrap(), "{world:?}");
+    for node in &world.nodes {
+        assert_eq!(node.cluster.with(|c| c.machine().commands().to_vec()), [1]);
+    }
+}

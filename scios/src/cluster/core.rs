@@ -429,8 +429,7 @@ impl<M: Machine> Cluster<M> {
     fn route(&mut self, now: Nanos) -> Result<(), Broken> {
         let Some(consensus) = &mut self.consensus else { return Ok(()) };
         let Some(leader) = consensus.leader() else { return Ok(()) };
-        let lost = now - self.config.timing.renew;
-        while let Some((sequence, entry)) = self.proposals.unsent(lost) {
+        while let Some((sequence, entry)) = self.proposals.unsent(now, self.config.timing.renew) {
             self.proposals.sent(now, sequence);
             let Ok(entry) = entry else { continue };
             if leader == self.config.id {
