@@ -9,12 +9,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use raft::eraftpb::{
-    ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState, EntryType, Message,
-    MessageType, Snapshot,
+    ConfChangeTransition, ConfChangeV2, ConfState, EntryType, Message, MessageType, Snapshot,
 };
 use raft::{Config, RawNode, StateRole};
 use thiserror::Error;
 
+use super::changes::{Change, decode_changes, put_change, single};
 use super::guard::{self, Nonsense};
 use super::log::Log;
 use super::timing::{ELECTION_TICKS, HEARTBEAT_TICKS};
@@ -22,7 +22,7 @@ use crate::NodeId;
 use crate::limits::{
     APPEND_BYTES_MAX, APPENDS_IN_FLIGHT_MAX, LOG_ENTRIES_KEPT, LOG_ENTRIES_MAX, UNCOMMITTED_BYTES_MAX,
 };
-use crate::rpc::codec::{DecodeError, Reader, Writer};
+use crate::rpc::codec::Writer;
 
 /// The library found itself in a state that it thinks impossible. This node's part in the cluster has ended.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -34,14 +34,6 @@ pub(super) struct Broken(pub(super) String);
 pub(super) enum Step<'a> {
     Restore { data: &'a [u8], index: u64 },
     Apply { index: u64, data: &'a [u8] },
-}
-
-/// One change of who votes and who learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    Vote(NodeId),
-    Learn(NodeId),
-    Remove(NodeId),
 }
 
 pub(super) struct Consensus {
@@ -352,46 +344,6 @@ pub(super) fn mix(seed: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
-}
-
-fn single(change: &Change) -> ConfChangeSingle {
-    let (kind, id) = match change {
-        Change::Vote(id) => (ConfChangeType::AddNode, id),
-        Change::Learn(id) => (ConfChangeType::AddLearnerNode, id),
-        Change::Remove(id) => (ConfChangeType::RemoveNode, id),
-    };
-    let mut single = ConfChangeSingle::default();
-    single.set_change_type(kind);
-    single.node_id = id.get();
-    single
-}
-
-fn put_change(to: &mut Writer, change: &Change) {
-    let (kind, id) = match change {
-        Change::Vote(id) => (0, id),
-        Change::Learn(id) => (1, id),
-        Change::Remove(id) => (2, id),
-    };
-    to.u8(kind);
-    to.node(*id);
-}
-
-fn decode_changes(context: &[u8]) -> Result<Vec<Change>, DecodeError> {
-    if context.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut from = Reader::new(context);
-    let changes = from.list("changes of the configuration", context.len(), |from| {
-        let (kind, id) = (from.u8()?, from.node()?);
-        Ok(match kind {
-            0 => Change::Vote(id),
-            1 => Change::Learn(id),
-            2 => Change::Remove(id),
-            other => return Err(DecodeError::Invalid { what: "change", value: u64::from(other) }),
-        })
-    })?;
-    from.end()?;
-    Ok(changes)
 }
 
 fn broken(error: impl std::fmt::Display) -> Broken {

@@ -1,21 +1,20 @@
 //! [`Cluster`]: one node's membership as a state machine. See the module's head for how to drive it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use raft::eraftpb::{Message as RaftMessage, MessageType};
 
 use super::announcements::Announcements;
-use super::api::{Config, Effect, Input, JoinError, Standing};
+use super::api::{Config, Effect, Input, Standing};
 use super::command::{Body, Entry, Outcome};
-use super::consensus::{Broken, Consensus, Step};
+use super::consensus::{Broken, Consensus};
 use super::guard::TRANSFER;
 use super::joining::Joining;
 use super::lease::{Authority, Lease, Promise, Watch};
-use super::parts::{Parts, cut};
+use super::parts::Parts;
 use super::proposals::{Proposals, ProposeError, Waiter};
 use super::state::{Machine, State};
-use super::view::{Member, View};
+use super::view::Member;
 use super::wire::{ClusterMessage, Contact, Seen, Talk};
 use crate::{Epoch, Nanos, NodeId};
 
@@ -69,8 +68,8 @@ pub struct Cluster<M> {
     pub(super) join_deadline: Nanos,
     pub(super) leaderless_since: Option<Nanos>,
     pub(super) reconcile_due: bool,
-    told_epoch: Epoch,
-    told_standing: Option<Standing>,
+    pub(super) told_epoch: Epoch,
+    pub(super) told_standing: Option<Standing>,
     pub(super) effects: Vec<Effect>,
 }
 
@@ -319,73 +318,6 @@ impl<M: Machine> Cluster<M> {
         Ok(())
     }
 
-    /// Carries out what the consensus has ready, and what follows for the waiting, the watch and the view.
-    fn pump(&mut self, now: Nanos) -> Result<(), Broken> {
-        let Some(consensus) = &mut self.consensus else { return Ok(()) };
-        let (me, cluster) = (self.config.id, self.state.view().cluster);
-        let (mut ended, mut unreachable, mut fault, mut restored) = (Vec::new(), Vec::new(), None, false);
-        let (state, machine, effects, up) = (&mut self.state, &mut self.machine, &mut self.effects, &self.up);
-        consensus.pump(
-            |step| match step {
-                Step::Restore { data, index } => match restore(machine, data, index) {
-                    Ok(new) => (*state, restored) = (new, true),
-                    Err(why) => fault = Some(why),
-                },
-                Step::Apply { index, data } => match Entry::decode(data) {
-                    Ok(entry) => {
-                        let (proposer, sequence) = (entry.proposer, entry.sequence);
-                        let outcome = state.apply(machine, index, entry);
-                        if proposer == me {
-                            ended.push((sequence, outcome));
-                        }
-                    }
-                    // Every member ignores it alike.
-                    Err(why) => tracing::warn!(index, "ignored a log entry that makes no sense: {why}"),
-                },
-            },
-            |to, message| {
-                if up.contains(&to) {
-                    let send = |body| Effect::Send { to, message: ClusterMessage { cluster, body } };
-                    effects.extend(cut(message).into_iter().map(send));
-                } else if carries_log(&message) {
-                    unreachable.push(to);
-                }
-            },
-        )?;
-        for id in unreachable {
-            consensus.lost(id)?;
-        }
-        if let Some(why) = fault {
-            return Err(Broken(why));
-        }
-        if restored {
-            let known = |sequence| Some((sequence, self.state.answer(me, sequence)?.clone()));
-            ended.extend(self.proposals.sequences().into_iter().filter_map(known));
-        }
-        for (sequence, outcome) in ended {
-            if let Some(waiter) = self.proposals.end(sequence) {
-                self.decided(waiter, outcome);
-            }
-        }
-        self.notice_view(now);
-        Ok(())
-    }
-
-    fn notice_view(&mut self, now: Nanos) {
-        let view = self.state.view().clone();
-        if view.epoch <= self.told_epoch {
-            return;
-        }
-        self.told_epoch = view.epoch;
-        self.reconcile_due = true;
-        self.watch_members(now, &view);
-        self.contacts.retain(|c| !self.state.was_removed(c.id));
-        self.effects.push(Effect::View(view.clone()));
-        if !view.contains(self.config.id) {
-            self.removed();
-        }
-    }
-
     /// True when somebody else leads now, or nobody.
     fn notice_leader(&mut self, now: Nanos) -> bool {
         let Some(consensus) = &self.consensus else { return false };
@@ -429,8 +361,7 @@ impl<M: Machine> Cluster<M> {
     fn route(&mut self, now: Nanos) -> Result<(), Broken> {
         let Some(consensus) = &mut self.consensus else { return Ok(()) };
         let Some(leader) = consensus.leader() else { return Ok(()) };
-        let lost = now - self.config.timing.renew;
-        while let Some((sequence, entry)) = self.proposals.unsent(lost) {
+        while let Some((sequence, entry)) = self.proposals.unsent(now, self.config.timing.renew) {
             self.proposals.sent(now, sequence);
             let Ok(entry) = entry else { continue };
             if leader == self.config.id {
@@ -442,22 +373,6 @@ impl<M: Machine> Cluster<M> {
             }
         }
         Ok(())
-    }
-
-    /// Makes the snapshot that a member waits for, and keeps the log from growing without end.
-    fn keep_log(&mut self, now: Nanos) -> Result<(), Broken> {
-        let Some(consensus) = &mut self.consensus else { return Ok(()) };
-        if consensus.snapshot_wanted().is_none() && !consensus.is_long() {
-            return Ok(());
-        }
-        match self.state.snapshot(&self.machine) {
-            Ok(data) => consensus.keep_snapshot(data)?,
-            Err(why) => {
-                tracing::error!("no snapshot of the replicated state: {why}");
-                return Ok(());
-            }
-        }
-        self.pump(now)
     }
 
     fn lost(&mut self, peer: NodeId) -> Result<(), Broken> {
@@ -477,7 +392,7 @@ impl<M: Machine> Cluster<M> {
         }
     }
 
-    fn decided(&mut self, waiter: Waiter, outcome: Outcome) {
+    pub(super) fn decided(&mut self, waiter: Waiter, outcome: Outcome) {
         match waiter {
             Waiter::Caller(token) => self.effects.push(Effect::Decided { token, outcome: Ok(outcome) }),
             Waiter::Joiner(id) => self.answer_joiner(id, outcome),
@@ -497,125 +412,6 @@ impl<M: Machine> Cluster<M> {
         let cluster = self.state.view().cluster;
         self.effects.push(Effect::Send { to, message: ClusterMessage { cluster, body } });
     }
-
-    /// The view doesn't have this node any more.
-    fn removed(&mut self) {
-        match self.phase {
-            Phase::Leaving { .. } => self.left(),
-            _ => self.expelled("it was not heard of in time, so the others went on without it"),
-        }
-    }
-
-    pub(super) fn left(&mut self) {
-        self.end(Standing::Left, Effect::Left { orderly: true });
-    }
-
-    pub(super) fn expelled(&mut self, why: &str) {
-        let why =
-            format!("this node was removed from the cluster: {why}; it has to join again as a new node");
-        self.end(Standing::Expelled, Effect::Expelled { why });
-    }
-
-    pub(super) fn join_failed(&mut self, why: JoinError) {
-        self.end(Standing::Expelled, Effect::JoinFailed(why));
-    }
-
-    /// The end of this node's part: it acts no more, and everybody who waits is told.
-    fn end(&mut self, standing: Standing, effect: Effect) {
-        if matches!(self.phase, Phase::Ended(_)) {
-            return;
-        }
-        self.phase = Phase::Ended(standing);
-        self.consensus = None;
-        self.lease.give_up();
-        for waiter in self.proposals.take_all() {
-            self.given_up(waiter, ProposeError::NotMember);
-        }
-        self.effects.push(Effect::Lease { until: Nanos::ZERO });
-        self.effects.push(effect);
-    }
-
-    /// After the end: nothing happens, but nobody is left waiting.
-    fn refuse(&mut self, input: Input) {
-        if let Input::Propose { token, .. } = input {
-            self.given_up(Waiter::Caller(token), ProposeError::NotMember);
-        }
-    }
-
-    fn leave(&mut self, now: Nanos) {
-        match self.phase {
-            Phase::Member if self.state.view().len() > 1 => {
-                self.lease.give_up();
-                self.effects.push(Effect::Lease { until: Nanos::ZERO });
-                let deadline = now + self.config.leave_timeout;
-                self.propose(now, Waiter::Leaver, Body::Leave, deadline);
-                self.phase = Phase::Leaving { deadline };
-            }
-            Phase::Member | Phase::Joining(_) => self.end(Standing::Left, Effect::Left { orderly: true }),
-            Phase::Leaving { .. } | Phase::Ended(_) => {}
-        }
-    }
-
-    /// Whether this node may act for the cluster now.
-    pub fn standing(&self, now: Nanos) -> Standing {
-        match &self.phase {
-            Phase::Ended(standing) => *standing,
-            Phase::Leaving { .. } => Standing::Leaving,
-            Phase::Joining(_) => Standing::Joining,
-            Phase::Member if self.lease.holds(now) => Standing::Serving,
-            Phase::Member if self.lease.until() == Nanos::ZERO => Standing::Joining,
-            Phase::Member => Standing::Isolated,
-        }
-    }
-
-    fn tell_standing(&mut self, now: Nanos) {
-        let standing = self.standing(now);
-        if self.told_standing != Some(standing) {
-            self.told_standing = Some(standing);
-            self.effects.push(Effect::Standing(standing));
-        }
-    }
-
-    /// The newest view that this node has.
-    pub fn view(&self) -> &Arc<View> {
-        self.state.view()
-    }
-
-    /// The machine as it is after the last command that this node has applied.
-    pub fn machine(&self) -> &M {
-        &self.machine
-    }
-
-    pub fn is_connected(&self, peer: NodeId) -> bool {
-        self.up.contains(&peer)
-    }
-
-    /// The term in which this node leads, if it does as far as it knows.
-    pub fn leading(&self) -> Option<u64> {
-        self.consensus.as_ref().filter(|c| c.leads()).map(Consensus::term)
-    }
-
-    /// Whether it leads and a quorum has stood by it so lately that nobody else can.
-    pub fn has_authority(&self, now: Nanos) -> bool {
-        self.consensus.as_ref().is_some_and(|c| c.leads() && self.authority.holds(now, c.term()))
-    }
-
-    /// Until when this node may act, on its own clock. Past or zero: it must not.
-    pub fn lease_until(&self) -> Nanos {
-        self.lease.until()
-    }
-}
-
-fn restore<M: Machine>(machine: &mut M, data: &[u8], index: u64) -> Result<State, String> {
-    let (state, bytes) = State::decode(data).map_err(|e| e.to_string())?;
-    machine.restore(bytes)?;
-    machine.members_changed(index, state.view());
-    Ok(state)
-}
-
-/// Whether losing it makes the leader's picture of a member wrong.
-fn carries_log(message: &RaftMessage) -> bool {
-    matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgSnapshot)
 }
 
 #[cfg(test)]

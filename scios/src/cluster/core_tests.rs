@@ -97,3 +97,15 @@ fn the_cluster_takes_a_thousand_members_and_no_more_and_a_renewal_costs_microsec
     assert_eq!(granted, members - 1);
     assert!(each < Duration::from_millis(1), "a renewal of one of 1,000 members takes {each:?}");
 }
+
+#[test]
+fn the_log_stays_bounded_however_many_commands_there_are() {
+    let (mut cluster, now) = leader();
+    for token in 0..3 * crate::limits::LOG_ENTRIES_MAX as u64 {
+        let propose = Input::Propose { token, command: vec![1], timeout: Duration::from_secs(1) };
+        let effects = cluster.handle(now, propose);
+        let done = |e: &Effect| matches!(e, Effect::Decided { token: t, outcome: Ok(_) } if *t == token);
+        assert!(effects.iter().any(done), "{effects:?}");
+        assert!(cluster.consensus.as_ref().is_some_and(|c| !c.is_long()));
+    }
+}

@@ -7,7 +7,8 @@ use raft::eraftpb::{ConfState, Message, MessageType, Snapshot};
 
 use super::check_conf;
 use crate::NodeId;
-use crate::cluster::consensus::{Change, Consensus, mix};
+use crate::cluster::changes::Change;
+use crate::cluster::consensus::{Consensus, mix};
 
 const NODES: u64 = 3;
 

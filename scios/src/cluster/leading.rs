@@ -1,8 +1,9 @@
 //! What only the leader does: who votes, who is dead, who may go. And whom everybody keeps a connection to.
 
 use super::api::Effect;
+use super::changes::Change;
 use super::command::{Body, Cause, Entry};
-use super::consensus::{Broken, Change};
+use super::consensus::Broken;
 use super::core::{Cluster, Phase};
 use super::state::Machine;
 use super::view::View;

@@ -12,11 +12,11 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`core`](self::core) | the order of things: inputs, consequences, the life of a node |
+//! | `core`, `applying`, `life` | the order of things: inputs and their consequences; from the log to the state; the end |
 //! | `joining`, `renewal`, `leading` | becoming a member; leases at work; what only a leader does |
 //! | `lease`, `timing` | the clocks behind it; `LEASES.md` has the argument |
 //! | `state`, `command`, `view` | what is replicated |
-//! | `consensus`, `log`, `guard`, `raft_wire`, `parts` | the consensus library, tamed |
+//! | `consensus`, `changes`, `log`, `guard`, `raft_wire`, `parts` | the consensus library, tamed |
 //! | `proposals`, `announcements`, `wire`, `api`, `status` | commands under way; soft state; messages; the surface |
 //! | `driver` | [`ClusterNode`]: all of it on an RPC endpoint |
 //!
@@ -24,6 +24,8 @@
 
 mod announcements;
 mod api;
+mod applying;
+mod changes;
 mod command;
 mod consensus;
 mod core;
@@ -32,6 +34,7 @@ mod guard;
 mod joining;
 mod leading;
 mod lease;
+mod life;
 mod log;
 mod parts;
 mod proposals;

@@ -1,6 +1,7 @@
 //! Commands that this node has proposed and not seen applied. Each ends exactly once: applied, refused or given up.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -97,9 +98,14 @@ impl Proposals {
         self.pending.values_mut().for_each(|p| p.sent = None);
     }
 
-    /// The next command that was not sent, or not since `lost`.
-    pub(super) fn unsent(&self, lost: Nanos) -> Option<(u64, Result<Vec<u8>, EncodeError>)> {
-        let (sequence, pending) = self.pending.iter().find(|(_, p)| p.sent.is_none_or(|at| at <= lost))?;
+    /// The next command that was not sent, or so long ago that it is probably lost.
+    pub(super) fn unsent(
+        &self,
+        now: Nanos,
+        lost_after: Duration,
+    ) -> Option<(u64, Result<Vec<u8>, EncodeError>)> {
+        let (sequence, pending) =
+            self.pending.iter().find(|(_, p)| p.sent.is_none_or(|at| now.since(at) >= lost_after))?;
         let (floor, body) = (self.floor(), pending.body.clone());
         let entry = Entry { proposer: self.me, sequence: *sequence, floor, body };
         Some((*sequence, entry.encode()))

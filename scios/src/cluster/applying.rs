@@ -1,0 +1,109 @@
+//! From the log to the replicated state, and what follows from it: answers, views, snapshots.
+
+use raft::eraftpb::{Message as RaftMessage, MessageType};
+
+use super::api::Effect;
+use super::command::Entry;
+use super::consensus::{Broken, Step};
+use super::core::Cluster;
+use super::parts::cut;
+use super::state::{Machine, State};
+use super::wire::ClusterMessage;
+use crate::Nanos;
+
+impl<M: Machine> Cluster<M> {
+    /// Carries out what the consensus has ready, and what follows for the waiting, the watch and the view.
+    pub(super) fn pump(&mut self, now: Nanos) -> Result<(), Broken> {
+        let Some(consensus) = &mut self.consensus else { return Ok(()) };
+        let (me, cluster) = (self.config.id, self.state.view().cluster);
+        let (mut ended, mut unreachable, mut fault, mut restored) = (Vec::new(), Vec::new(), None, false);
+        let (state, machine, effects, up) = (&mut self.state, &mut self.machine, &mut self.effects, &self.up);
+        consensus.pump(
+            |step| match step {
+                Step::Restore { data, index } => match restore(machine, data, index) {
+                    Ok(new) => (*state, restored) = (new, true),
+                    Err(why) => fault = Some(why),
+                },
+                Step::Apply { index, data } => match Entry::decode(data) {
+                    Ok(entry) => {
+                        let (proposer, sequence) = (entry.proposer, entry.sequence);
+                        let outcome = state.apply(machine, index, entry);
+                        if proposer == me {
+                            ended.push((sequence, outcome));
+                        }
+                    }
+                    // Every member ignores it alike.
+                    Err(why) => tracing::warn!(index, "ignored a log entry that makes no sense: {why}"),
+                },
+            },
+            |to, message| {
+                if up.contains(&to) {
+                    let send = |body| Effect::Send { to, message: ClusterMessage { cluster, body } };
+                    effects.extend(cut(message).into_iter().map(send));
+                } else if carries_log(&message) {
+                    unreachable.push(to);
+                }
+            },
+        )?;
+        for id in unreachable {
+            consensus.lost(id)?;
+        }
+        if let Some(why) = fault {
+            return Err(Broken(why));
+        }
+        if restored {
+            let known = |sequence| Some((sequence, self.state.answer(me, sequence)?.clone()));
+            ended.extend(self.proposals.sequences().into_iter().filter_map(known));
+        }
+        for (sequence, outcome) in ended {
+            if let Some(waiter) = self.proposals.end(sequence) {
+                self.decided(waiter, outcome);
+            }
+        }
+        self.notice_view(now);
+        Ok(())
+    }
+
+    fn notice_view(&mut self, now: Nanos) {
+        let view = self.state.view().clone();
+        if view.epoch <= self.told_epoch {
+            return;
+        }
+        self.told_epoch = view.epoch;
+        self.reconcile_due = true;
+        self.watch_members(now, &view);
+        self.contacts.retain(|c| !self.state.was_removed(c.id));
+        self.effects.push(Effect::View(view.clone()));
+        if !view.contains(self.config.id) {
+            self.removed();
+        }
+    }
+
+    /// Makes the snapshot that a member waits for, and keeps the log from growing without end.
+    pub(super) fn keep_log(&mut self, now: Nanos) -> Result<(), Broken> {
+        let Some(consensus) = &mut self.consensus else { return Ok(()) };
+        if consensus.snapshot_wanted().is_none() && !consensus.is_long() {
+            return Ok(());
+        }
+        match self.state.snapshot(&self.machine) {
+            Ok(data) => consensus.keep_snapshot(data)?,
+            Err(why) => {
+                tracing::error!("no snapshot of the replicated state: {why}");
+                return Ok(());
+            }
+        }
+        self.pump(now)
+    }
+}
+
+fn restore<M: Machine>(machine: &mut M, data: &[u8], index: u64) -> Result<State, String> {
+    let (state, bytes) = State::decode(data).map_err(|e| e.to_string())?;
+    machine.restore(bytes)?;
+    machine.members_changed(index, state.view());
+    Ok(state)
+}
+
+/// Whether losing it makes the leader's picture of a member wrong.
+fn carries_log(message: &RaftMessage) -> bool {
+    matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgSnapshot)
+}
