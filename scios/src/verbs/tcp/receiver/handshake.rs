@@ -7,7 +7,8 @@
 //!   old connection was up before this handshake's Answer left, then the old one is dead and not yet found out: the
 //!   new one takes its place. Otherwise the new one is a duplicate.
 //! - Both connect at once. Each is responder of one handshake and waits for the verdict of the other: the connection
-//!   that the node with the lower id began is taken, the other is a duplicate.
+//!   that the node with the lower id began is taken, the other is a duplicate. But if the peer says that it is up with
+//!   this node, then it has taken the other one already, and its verdict is on its way.
 //! - A node that already waits for a peer's verdict begins no second wait for the same peer.
 //!
 //! A connect that ends as a duplicate is kept in mind until the other connection is up, or else fails.
@@ -80,7 +81,12 @@ impl Receiver {
     fn decide(&mut self, token: u64, progress: Progress, rest: &[u8]) {
         match progress {
             Progress::Confirmed { connected } => self.judge(token, connected, rest),
-            _ => self.establish(token, rest),
+            _ => {
+                if let Some(old) = self.peer_of(token).and_then(|peer| self.shared.link(peer)) {
+                    self.end(old.token, End::Here(superseded()));
+                }
+                self.establish(token, rest);
+            }
         }
     }
 
@@ -156,13 +162,12 @@ impl Receiver {
     fn judge(&mut self, token: u64, connected: bool, rest: &[u8]) {
         let Some(peer) = self.peer_of(token) else { return };
         let up = self.shared.link(peer).map(|link| link.token);
-        let accept = match up {
-            Some(old) => !connected && self.is_stale(old, token),
-            None => !self.awaits_verdict_of(peer, token) || peer < self.shared.local.id,
-        };
+        let old = up.map(|old| Old { is_stale: self.is_stale(old, token) });
+        let rival =
+            self.awaits_verdict_of(peer, token).then_some(Rival { yields: peer < self.shared.local.id });
+        let accept = is_needed(old, rival, connected);
         if let Some(old) = up.filter(|_| accept) {
-            let reason = DownReason::Lost("the peer has lost it and connects anew".into());
-            self.end(old, End::Here(reason));
+            self.end(old, End::Here(superseded()));
         }
         let Some(connection) = self.connections.get_mut(token) else { return };
         let Phase::Handshaking { handshake, .. } = &mut connection.phase else { return };
@@ -213,6 +218,33 @@ impl Receiver {
     }
 }
 
+/// The connection that is up with the peer already.
+#[derive(Clone, Copy)]
+struct Old {
+    /// It was up before the new handshake's Answer left.
+    is_stale: bool,
+}
+
+/// The connection that this node has begun with the peer, and that the peer is to judge.
+#[derive(Clone, Copy)]
+struct Rival {
+    /// The peer has the lower id.
+    yields: bool,
+}
+
+/// Whether a responder takes a connection whose initiator is, or isn't, `connected` with it by its own account.
+fn is_needed(old: Option<Old>, rival: Option<Rival>, connected: bool) -> bool {
+    match (old, rival) {
+        (Some(old), _) => old.is_stale && !connected,
+        (None, Some(rival)) => rival.yields && !connected,
+        (None, None) => true,
+    }
+}
+
+fn superseded() -> DownReason {
+    DownReason::Lost("the peer has lost it and connects anew".into())
+}
+
 pub(super) fn connect_error(address: &str, error: HandshakeError) -> ConnectError {
     let address = address.to_owned();
     match error {
@@ -225,5 +257,35 @@ pub(super) fn connect_error(address: &str, error: HandshakeError) -> ConnectErro
         error @ (HandshakeError::OutOfTurn(_) | HandshakeError::Unconfirmed | HandshakeError::Crypto(_)) => {
             ConnectError::NotSciFs { address, what: error.to_string() }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_that_connect_at_once_one_connection_is_taken() {
+        let rival = |yields| Some(Rival { yields });
+        assert!(is_needed(None, rival(true), false));
+        assert!(!is_needed(None, rival(false), false));
+        assert!(is_needed(None, None, false));
+    }
+
+    /// Two nodes connect at once. The lower one takes the higher one's connection before its own handshake has come as
+    /// far as Confirm, and says there that it is connected. The higher one waits for that very verdict and used to take
+    /// the second connection as well, because the lower id has precedence: both then had two, and two `Up`s without a `Down`.
+    #[test]
+    fn a_peer_that_is_connected_already_is_believed_while_its_verdict_is_on_its_way() {
+        assert!(!is_needed(None, Some(Rival { yields: true }), true));
+    }
+
+    #[test]
+    fn an_old_connection_gives_way_only_when_the_peer_has_lost_it() {
+        let old = |is_stale| Some(Old { is_stale });
+        assert!(is_needed(old(true), None, false));
+        assert!(!is_needed(old(true), None, true));
+        assert!(!is_needed(old(false), None, false));
+        assert!(is_needed(None, None, true), "the peer does not know yet that the old one is gone");
     }
 }
