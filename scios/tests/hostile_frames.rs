@@ -95,7 +95,7 @@ fn mutated(random: &mut Random, stream: &mut Vec<u8>) -> bool {
             true
         }
         3 => {
-            frame[2 + random.below(2)] = 1 + random.below(255) as u8;
+            frame[3] = 1 + random.below(255) as u8;
             true
         }
         // Cut short, and what comes next is taken for its rest.

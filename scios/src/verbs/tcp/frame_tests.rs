@@ -87,9 +87,22 @@ fn a_length_beyond_the_limit_is_refused_before_its_bytes_are_waited_for() {
 fn bits_that_mean_nothing_are_refused() {
     for (header, golden) in every_header() {
         let mut bytes = golden.to_vec();
-        bytes[2] = 1;
+        bytes[3] = 1;
         assert_eq!(Header::decode(&bytes), Err(FrameError::Reserved(golden[0])), "{header:?}");
     }
+    assert_eq!(Header::decode(&[2, 0, 1, 0, 0, 0, 0, 0]), Err(FrameError::Reserved(2)), "padding of a ping");
+    assert_eq!(Header::decode(&[1, 0, 57, 0, 0, 0, 0, 0]), Err(FrameError::Reserved(1)), "too much padding");
     assert_eq!(Header::decode(&[3, 3, 0, 0, 0, 0, 0, 0]), Err(FrameError::Reserved(3)));
     assert_eq!(Header::decode(&[8, 0, 0, 0, 7, 0, 0, 0]), Err(FrameError::Reserved(8)));
+}
+
+#[test]
+fn padding_is_part_of_the_header_and_means_nothing() {
+    let header = Header::Data { tag: 7, bytes: 4096 };
+    let golden = b"\x0a\0\x05\0\0\x10\0\0\x07\0\0\0\0\0\0\0\0\0\0\0\0";
+    assert_eq!(header.encode_padded(5).bytes(), golden);
+    assert_eq!(Header::decode(golden), Ok(Some((header, golden.len()))));
+    assert_eq!(Header::decode(&golden[..20]), Ok(None));
+    assert_eq!(Header::Ping.encode_padded(5).bytes(), Header::Ping.encode().bytes());
+    assert_eq!(header.encode_padded(1000).bytes().len(), 16 + PADDING_BYTES_MAX);
 }

@@ -28,6 +28,9 @@ const ANSWERS_BYTES_MAX: usize =
 /// Buffers that one long frame has grown beyond this are not kept.
 const SCRATCH_KEPT_BYTES: usize = 128 << 10;
 
+/// What has to come before a page in its frame, for the reason that is given at `Header::encode_padded`.
+const LEAD_BYTES_MIN: usize = 64;
+
 /// Frames without slices up to this length are copied together before they are sent.
 const SHORT_FRAME_BYTES: usize = 256;
 
@@ -172,8 +175,12 @@ impl Link {
         Ok(outbox)
     }
 
-    fn transmit(&self, outbox: &mut Outbox, header: &Header, parts: Parts<'_>) {
-        let header = header.encode();
+    fn transmit(&self, outbox: &mut Outbox, frame: &Header, parts: Parts<'_>) {
+        let mut header = frame.encode();
+        let lead_bytes = header.bytes().len() + parts.head.len();
+        if !parts.body.is_empty() && lead_bytes < LEAD_BYTES_MIN {
+            header = frame.encode_padded(LEAD_BYTES_MIN - lead_bytes);
+        }
         let heads = [header.bytes(), parts.head];
         if outbox.sealer.is_some() {
             self.transmit_sealed(outbox, heads, parts.body);
