@@ -1,1 +1,4 @@
 
+//! Tests that need more than one crate.
+
+pub mod model;

@@ -1,7 +1,7 @@
 //! The list of effects of one input. Joins messages about neighbouring pages into runs as they are queued, so no other
 //! part of the engine knows of runs: a request for sixteen pages is sixteen requests that happen to travel together.
 
-use super::ids::{MemberNo, PageId};
+use super::ids::MemberNo;
 use super::input::Effect;
 use super::limits::RUN_PAGES_MAX;
 use super::message::{Body, Message};
@@ -64,7 +64,7 @@ impl IntoIterator for Effects {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ids::{Epoch, SegmentId};
+    use super::super::ids::{Epoch, PageId, SegmentId};
     use super::*;
 
     fn message(index: u32, body: Body) -> Message {

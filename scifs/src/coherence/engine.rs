@@ -213,10 +213,6 @@ impl<T> Constant<T> {
     pub(super) fn new(value: T) -> Self {
         Self(Arc::new(value))
     }
-
-    pub(super) fn share(&self) -> Arc<T> {
-        Arc::clone(&self.0)
-    }
 }
 
 impl<T> Deref for Constant<T> {
