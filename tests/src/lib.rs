@@ -2,3 +2,4 @@
 //! Tests that need more than one crate.
 
 pub mod model;
+pub mod mutations;

@@ -142,12 +142,7 @@ impl Held {
                 _ => Step::Nothing,
             };
         }
-        let out = self.losers(|mapper, mode| {
-            if mapper == waiter.mapper {
-                return Loses::Nothing;
-            }
-            protocol.neighbour_takes((mapper, mode), (waiter.mapper, waiter.mode))
-        });
+        let out = self.neighbours_in_the_way(waiter, protocol);
         match out.is_empty() {
             true => Step::Install(waiter),
             false if held => self.wait_for_hold(busy),
@@ -168,12 +163,14 @@ impl Held {
     pub(super) fn is_open_to(&self, waiter: Waiter, protocol: &dyn Protocol) -> bool {
         self.busy.is_none()
             && self.state.permits(waiter.mode)
-            && self
-                .losers(|mapper, mode| match mapper == waiter.mapper {
-                    true => Loses::Nothing,
-                    false => protocol.neighbour_takes((mapper, mode), (waiter.mapper, waiter.mode)),
-                })
-                .is_empty()
+            && self.neighbours_in_the_way(waiter, protocol).is_empty()
+    }
+
+    fn neighbours_in_the_way(&self, waiter: Waiter, protocol: &dyn Protocol) -> Vec<(MapperId, Loses)> {
+        self.losers(|mapper, mode| match mapper == waiter.mapper {
+            true => Loses::Nothing,
+            false => protocol.neighbour_takes((mapper, mode), (waiter.mapper, waiter.mode)),
+        })
     }
 
     pub(super) fn map(&mut self, mapper: MapperId, mode: Mode) {

@@ -153,7 +153,7 @@ impl Engine {
         if let Some(held) = self.held.get_mut(&page) {
             held.busy().duty = None;
         }
-        if !self.ignores(task) && !self.change(turn, duty.from, page, event_of(task)) {
+        if !self.ignores(page, task) && !self.change(turn, duty.from, page, event_of(task)) {
             return false;
         }
         let home_lends = duty.from == self.me;
@@ -187,13 +187,14 @@ impl Engine {
     }
 
     #[cfg(not(feature = "mutations"))]
-    fn ignores(&self, _: Task) -> bool {
+    fn ignores(&self, _: PageId, _: Task) -> bool {
         false
     }
 
     #[cfg(feature = "mutations")]
-    fn ignores(&self, task: Task) -> bool {
-        self.config.mutation.is_some_and(|mutation| mutation.ignores(task))
+    fn ignores(&self, page: PageId, task: Task) -> bool {
+        let state = self.held.get(&page).map_or(PageState::Invalid, |h| h.state);
+        self.config.mutation.is_some_and(|mutation| mutation.ignores(state, task))
     }
 
     /// Changes a page's state, or distrusts who asked for the impossible.

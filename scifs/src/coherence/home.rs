@@ -8,6 +8,9 @@ use super::input::Violation;
 use super::message::{Body, Confirm, Data, Grant, Order, Task};
 use super::protocol::{Ask, Holders, Plan, Source};
 
+/// The epoch is a version's upper part: so versions grow even when a page is rewritten whose versions nobody remembers.
+const VERSION_EPOCH_SHIFT: u32 = 32;
+
 impl Engine {
     pub(super) fn on_get(
         &mut self,
@@ -80,9 +83,12 @@ impl Engine {
             self.send(turn, ask.by, page, Body::Refuse);
             return None;
         }
-        let raise = u64::from(ask.mode == Mode::Write && !self.is_mutant(mutant!(ReuseVersion)));
+        let raise = ask.mode == Mode::Write && !self.is_mutant(mutant!(ReuseVersion));
+        let first_of_epoch = self.epoch().0 << VERSION_EPOCH_SHIFT;
         let entry = self.entry(page);
-        entry.version += raise;
+        if raise {
+            entry.version = first_of_epoch.max(entry.version + 1);
+        }
         entry.holders = plan.after;
         let version = entry.version;
         let acks = plan.invalidate.len() as u16;
@@ -120,14 +126,17 @@ impl Engine {
         Transfer { expect, giver: Some(giver), fresh: false }
     }
 
-    /// A member would like to give up its copy. A surplus one is dropped; the only one comes home.
+    /// A member would like to give up its copy. A surplus one is dropped; the only one comes home. The home's own copy
+    /// stays: others that were lent from it may not have arrived yet.
     fn take_back(&mut self, turn: &mut Turn, page: PageId, by: MemberNo) -> Option<Transfer> {
         let me = self.me;
         let expel_last = self.is_mutant(mutant!(ExpelLastCopy));
         let entry = self.entry(page);
         let version = entry.version;
+        if by == me || !entry.holders.contains(by) {
+            return None;
+        }
         if let Holders::Shared(set) = &mut entry.holders
-            && set.contains(by)
             && (set.len() > 1 || expel_last)
         {
             set.remove(by);
@@ -135,10 +144,8 @@ impl Engine {
             self.send(turn, by, page, Body::Order(order));
             return Some(Transfer { expect: by, giver: None, fresh: false });
         }
-        if entry.holders.contains(by) && by != me {
-            let waiter = Waiter { mapper: MapperId::DIRECT, mode: Mode::Write, fresh: false, token: None };
-            self.want(turn, page, waiter);
-        }
+        let waiter = Waiter { mapper: MapperId::DIRECT, mode: Mode::Write, fresh: false, token: None };
+        self.want(turn, page, waiter);
         None
     }
 

@@ -4,6 +4,7 @@
 use super::copyset::CopySet;
 use super::ids::Mode;
 use super::message::Task;
+use super::page_state::PageState;
 use super::protocol::{Ask, Holders, Plan, Source};
 
 /// Each breaks one rule on which the argument in `PROTOCOL.md` rests.
@@ -39,8 +40,6 @@ pub enum Mutation {
     KeepCopyInUpgrade,
     /// The home grants an upgrade without bytes to who has none.
     UpgradeWithoutCopy,
-    /// The kernel's page cache and processes write side by side.
-    IgnoreNeighbours,
     /// Two writers get the same version.
     ReuseVersion,
     /// The only copy of a page is dropped when its holder is short of memory.
@@ -66,7 +65,7 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 26] = [
         Self::AckAndKeep,
         Self::WriteBeforeAcks,
         Self::OneAckLess,
@@ -82,7 +81,6 @@ impl Mutation {
         Self::DontWaitForMappers,
         Self::KeepCopyInUpgrade,
         Self::UpgradeWithoutCopy,
-        Self::IgnoreNeighbours,
         Self::ReuseVersion,
         Self::ExpelLastCopy,
         Self::AcceptOldEpoch,
@@ -126,8 +124,13 @@ impl Mutation {
         }
     }
 
-    /// The faults in how an order is carried out: the state in which the holder believes to be afterwards.
-    pub(super) fn ignores(self, task: Task) -> bool {
-        matches!((self, task), (Self::AckAndKeep, Task::Invalidate) | (Self::LendAndWrite, Task::Lend))
+    /// The faults in how an order is carried out: whether the holder goes on as if nothing had happened.
+    pub(super) fn ignores(self, state: PageState, task: Task) -> bool {
+        match self {
+            Self::AckAndKeep => task == Task::Invalidate,
+            Self::LendAndWrite => task == Task::Lend,
+            Self::KeepCopyInUpgrade => task == Task::Invalidate && state == PageState::SharedAskWrite,
+            _ => false,
+        }
     }
 }

@@ -38,8 +38,8 @@ struct Frame {
 pub fn explore(scope: &Scope, states_max: usize) -> Result<Explored, Box<Found>> {
     let started = Instant::now();
     let mut search = Search::default();
-    let world = World::new(scope).map_err(|violation| search.found(violation, None))?;
-    search.enter(scope, world, None)?;
+    let world = World::new(scope).map_err(|violation| search.found(violation))?;
+    search.enter(scope, world)?;
     while let Some(frame) = search.path.last_mut() {
         let Some(step) = frame.steps.pop() else {
             search.leave();
@@ -48,11 +48,11 @@ pub fn explore(scope: &Scope, states_max: usize) -> Result<Explored, Box<Found>>
         let mut world = frame.world.clone();
         search.taken.push(step);
         search.steps += 1;
-        world.take(scope, step).map_err(|violation| search.found(violation, None))?;
+        world.take(scope, step).map_err(|violation| search.found(violation))?;
         if search.visited.len() >= states_max {
-            return Err(search.found(Violation::TooMany(states_max), None));
+            return Err(search.found(Violation::TooMany(states_max)));
         }
-        if !search.enter(scope, world, Some(step))? {
+        if !search.enter(scope, world)? {
             search.taken.pop();
         }
     }
@@ -72,15 +72,15 @@ struct Search {
 
 impl Search {
     /// Goes on from a state, unless it is known.
-    fn enter(&mut self, scope: &Scope, world: World, step: Option<Step>) -> Result<bool, Box<Found>> {
+    fn enter(&mut self, scope: &Scope, world: World) -> Result<bool, Box<Found>> {
         let fingerprint = world.fingerprint();
         if self.on_path.contains(&fingerprint) {
-            return Err(self.found(Violation::Cycle, step));
+            return Err(self.found(Violation::Cycle));
         }
         if !self.visited.insert(fingerprint) {
             return Ok(false);
         }
-        invariants::check(&world).map_err(|violation| self.found(violation, None))?;
+        invariants::check(&world.look()).map_err(|violation| self.found(violation))?;
         self.on_path.insert(fingerprint);
         let steps = world.steps(scope);
         self.path.push(Frame { world, fingerprint, steps });
@@ -95,7 +95,7 @@ impl Search {
         }
     }
 
-    fn found(&self, violation: Violation, _: Option<Step>) -> Box<Found> {
+    fn found(&self, violation: Violation) -> Box<Found> {
         Box::new(Found { violation, path: self.taken.clone(), states: self.visited.len() })
     }
 }

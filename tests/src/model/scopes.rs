@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scifs::coherence::{
-    Config, ExtentId, MapperId, MemberNo, Mutation, PageId, Placement, Protocol, SegmentId, Strict,
+    Config, ExtentId, FirstTouch, MapperId, MemberNo, Mutation, PageId, Placement, Protocol, SegmentId, Strict,
 };
 
 use super::station::Op;
@@ -26,14 +26,19 @@ pub fn page(segment: u64) -> PageId {
     PageId { segment: SegmentId(segment), index: 0 }
 }
 
-pub fn config(mutation: Option<Mutation>, protocol: Arc<dyn Protocol>) -> Arc<Config> {
-    Arc::new(Config { hold_min: Duration::ZERO, placement: Arc::new(BySegment), protocol, mutation })
+fn config() -> Arc<Config> {
+    Arc::new(Config {
+        hold_min: Duration::ZERO,
+        placement: Arc::new(BySegment),
+        protocol: Arc::new(Strict),
+        mutation: None,
+    })
 }
 
 /// `nodes` nodes with one thread each, reading and writing `pages` pages with different homes.
 pub fn peaceful(nodes: usize, pages: u64, ops_per_thread: u32) -> Scope {
     Scope {
-        config: config(None, Arc::new(Strict)),
+        config: config(),
         threads: vec![vec![PROCESS]; nodes],
         ops: (0..pages).flat_map(|n| [Op::Read(page(n)), Op::Write(page(n))]).collect(),
         ops_per_thread,
@@ -51,9 +56,54 @@ pub fn deadly(nodes: usize, pages: u64, ops_per_thread: u32) -> Scope {
     Scope { crashes: 1, restarts: 1, ..peaceful(nodes, pages, ops_per_thread) }
 }
 
+/// Nobody knows where homes are: who touches first asks for it and becomes it.
+pub fn cold(scope: Scope) -> Scope {
+    let config = Config { placement: Arc::new(FirstTouch), ..(*scope.config).clone() };
+    Scope { warm: false, config: Arc::new(config), ..scope }
+}
+
+/// Page cache and a process on one node, processes on the others; surfaces take their time and go on storing meanwhile.
+pub fn surfaces(nodes: usize, ops_per_thread: u32) -> Scope {
+    let mut threads = vec![vec![PROCESS]; nodes];
+    threads[0].insert(0, MapperId::FILE);
+    Scope { threads, prompt: false, ..peaceful(nodes, 1, ops_per_thread) }
+}
+
+/// Winners keep a page for a while.
+pub fn holding(nodes: usize, pages: u64, ops_per_thread: u32) -> Scope {
+    let scope = peaceful(nodes, pages, ops_per_thread);
+    let config = Config { hold_min: Duration::from_micros(10), ..(*scope.config).clone() };
+    Scope { config: Arc::new(config), ..scope }
+}
+
+/// Nodes give pages up.
+pub fn evicting(scope: Scope, evictions: u8) -> Scope {
+    Scope { evictions, threads: vec![vec![MapperId::DIRECT]; scope.threads.len()], ..scope }
+}
+
+/// Pages are also overwritten whole, which brings lost ones back to life.
+pub fn overwriting(scope: Scope) -> Scope {
+    let mut ops = scope.ops.clone();
+    ops.extend(scope.ops.iter().filter_map(|op| match op {
+        Op::Write(page) => Some(Op::Overwrite(*page)),
+        _ => None,
+    }));
+    Scope { ops, ..scope }
+}
+
+/// Messages cross the change of epoch.
+pub fn mixed_epochs(scope: Scope) -> Scope {
+    Scope { mixed_epochs: true, ..scope }
+}
+
 impl Scope {
     pub fn with_mutation(mut self, mutation: Mutation) -> Self {
         self.config = Arc::new(Config { mutation: Some(mutation), ..(*self.config).clone() });
+        self
+    }
+
+    pub fn with_protocol(mut self, protocol: Arc<dyn Protocol>) -> Self {
+        self.config = Arc::new(Config { protocol, ..(*self.config).clone() });
         self
     }
 }

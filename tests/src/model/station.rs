@@ -77,8 +77,16 @@ pub struct Station {
     prompt: bool,
 }
 
-/// The writes there were, by page: what the next write writes. Owned by the world, since it is what all nodes must agree on.
-pub type Clock = BTreeMap<PageId, Value>;
+/// The last write to each page. Owned by the world, since it is what all nodes must agree on.
+pub type Clock = BTreeMap<PageId, Last>;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Last {
+    pub value: Value,
+    /// As whom and as which version of the page it was written.
+    pub writer: Option<MemberNo>,
+    pub version: u64,
+}
 
 impl Station {
     pub fn new(engine: Engine, mappers: &[MapperId], prompt: bool) -> Self {
@@ -279,19 +287,22 @@ impl Station {
         let Thread { mapper, doing: Some(op), .. } = self.threads[thread] else { return Ok(()) };
         let bytes = if mapper.copies() { &mut self.cache } else { &mut self.frames };
         let value = bytes.get_mut(&page).ok_or(Violation::NoBytes(page))?;
+        let last = clock.entry(page).or_default();
+        // A write changes a few bytes of the page, so it needs the others to be current as much as a read does.
+        if *value != last.value && !matches!(op, Op::Overwrite(_)) {
+            return Err(Violation::StaleRead { page, got: *value, last: last.value });
+        }
         let seen = match op {
-            Op::Read(_) => {
-                let last = clock.get(&page).copied().unwrap_or(0);
-                if *value != last {
-                    return Err(Violation::StaleRead { page, got: *value, last });
-                }
-                Seen::Read(*value)
-            }
+            Op::Read(_) => Seen::Read(*value),
             Op::Write(_) | Op::Overwrite(_) => {
-                let count = clock.entry(page).or_insert(0);
-                *count += 1;
-                *value = *count;
-                Seen::Wrote(*count)
+                let version = self.engine.page(page).map_or(0, |p| p.version);
+                let me = self.engine.me();
+                if version <= last.version && last.writer != Some(me) {
+                    return Err(Violation::VersionReused { page, version, last: last.version });
+                }
+                *last = Last { value: last.value + 1, version, writer: Some(me) };
+                *value = last.value;
+                Seen::Wrote(last.value)
             }
         };
         self.finish(thread);

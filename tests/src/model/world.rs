@@ -7,11 +7,12 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use scifs::coherence::{
-    Config, Effects, Engine, Epoch, Input, MapperId, Member, MemberNo, Mode, PageId, PageState, View,
+    Config, Effects, Engine, Epoch, Input, MapperId, Member, MemberNo, PageId, PageState, View,
 };
 use scios::Nanos;
 
 use super::fingerprint::fingerprint;
+use super::invariants::Look;
 use super::station::{Clock, Op, Output, Packet, Station};
 use super::violation::Violation;
 
@@ -189,7 +190,7 @@ impl World {
             Step::Crash { node } => self.crash(node),
             Step::Restart { node } => self.restart(scope, node)?,
         }
-        if !scope.mixed_epochs && self.crashed() > 0 {
+        if !scope.mixed_epochs && self.crashed() {
             let epochs: Vec<_> = (0..self.nodes.len() as u16).map(|no| self.epoch(MemberNo(no))).collect();
             self.net.retain(|(_, to, packet)| {
                 epochs[usize::from(to.0)].is_some_and(|epoch| packet.1.message.epoch >= epoch)
@@ -296,35 +297,27 @@ impl World {
         fingerprint(&(nodes, net, &self.clock, luck))
     }
 
-    pub fn stations(&self) -> impl Iterator<Item = (MemberNo, &Station)> {
+    fn stations(&self) -> impl Iterator<Item = (MemberNo, &Station)> {
         self.nodes.iter().enumerate().filter_map(|(at, n)| Some((MemberNo(at as u16), n.station.as_deref()?)))
     }
 
-    /// Nothing will happen unless somebody wants something.
-    pub fn is_quiet(&self) -> bool {
+    pub fn look(&self) -> Look<'_> {
+        Look {
+            stations: self.stations().collect(),
+            quiet: self.is_quiet(),
+            disturbed: self.crashed(),
+            safe: &self.safe,
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
         self.net.is_empty()
             && self.nodes.iter().all(|n| n.station.is_none() || usize::from(n.views) == self.views.len())
             && self.stations().all(|(_, s)| s.leaving.is_empty() && s.timers.is_empty())
     }
 
-    pub fn crashed(&self) -> usize {
-        usize::from(self.views.len() > 1)
-    }
-
-    pub fn safe(&self) -> &BTreeSet<PageId> {
-        &self.safe
-    }
-
-    pub fn pages(&self) -> BTreeSet<PageId> {
-        let held = self.stations().flat_map(|(_, s)| s.engine.pages().map(|p| p.page));
-        held.chain(self.stations().flat_map(|(_, s)| s.engine.homes().map(|h| h.page))).collect()
-    }
-
-    /// Who can load (`Read`) or store (`Write`) right now.
-    pub fn maps(&self, page: PageId) -> impl Iterator<Item = (MemberNo, MapperId, Mode)> {
-        self.stations().flat_map(move |(no, s)| {
-            s.maps.iter().filter(move |((p, _), _)| *p == page).map(move |((_, mapper), mode)| (no, *mapper, *mode))
-        })
+    fn crashed(&self) -> bool {
+        self.views.len() > 1
     }
 }
 

@@ -3,13 +3,13 @@
 
 use scifs::coherence::{CopySet, Holders, PageId, PageState};
 
+use super::Look;
 use crate::model::violation::Violation;
-use crate::model::world::World;
 
-pub(super) fn check(world: &World) -> Result<(), Violation> {
-    for page in world.pages() {
-        let held = holders(world, page);
-        let mut homes = world.stations().filter_map(|(no, s)| Some((no, s.engine.homes().find(|h| h.page == page)?)));
+pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
+    for page in look.pages() {
+        let held = holders(look, page);
+        let mut homes = look.stations().filter_map(|(no, s)| Some((no, s.engine.homes().find(|h| h.page == page)?)));
         let disagree = |home: String| Violation::Disagreement { page, home, holders: format!("{held:?}") };
         let believed = homes.next();
         if homes.next().is_some() {
@@ -21,7 +21,7 @@ pub(super) fn check(world: &World) -> Result<(), Violation> {
             None if held == Holders::Untouched => {}
             other => return Err(disagree(format!("{other:?}"))),
         }
-        for (_, station) in world.stations() {
+        for (_, station) in look.stations() {
             let state = station.engine.page(page).map_or(PageState::Invalid, |p| p.state);
             let home = station.engine.home(page);
             if state.has_frame() != station.has_frame(page) {
@@ -35,9 +35,9 @@ pub(super) fn check(world: &World) -> Result<(), Violation> {
     Ok(())
 }
 
-fn holders(world: &World, page: PageId) -> Holders {
+fn holders(look: &Look<'_>, page: PageId) -> Holders {
     let with = |wanted: PageState| -> CopySet {
-        let all = world.stations();
+        let all = look.stations();
         all.filter(|(_, s)| s.engine.page(page).is_some_and(|p| p.state == wanted)).map(|(no, _)| no).collect()
     };
     let (shared, exclusive) = (with(PageState::Shared), with(PageState::Exclusive));

@@ -1,10 +1,10 @@
 //! When nothing is under way, every request has been answered and no page is in motion.
 
+use super::Look;
 use crate::model::violation::Violation;
-use crate::model::world::World;
 
-pub(super) fn check(world: &World) -> Result<(), Violation> {
-    for (_, station) in world.stations() {
+pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
+    for (_, station) in look.stations() {
         if let Some(op) = station.threads.iter().find_map(|t| t.doing) {
             return Err(Violation::Unanswered(op.parts().0));
         }

@@ -2,13 +2,13 @@
 
 use scifs::coherence::Holders;
 
+use super::Look;
 use crate::model::violation::Violation;
-use crate::model::world::World;
 
-pub(super) fn check(world: &World) -> Result<(), Violation> {
-    for (_, station) in world.stations().filter(|(_, s)| !s.engine.recovering()) {
+pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
+    for (_, station) in look.stations().filter(|(_, s)| !s.engine.recovering()) {
         for home in station.engine.homes().filter(|h| *h.holders == Holders::Lost) {
-            if world.crashed() == 0 || world.safe().contains(&home.page) {
+            if !look.disturbed || look.safe.contains(&home.page) {
                 return Err(Violation::LostWithoutNeed(home.page));
             }
         }

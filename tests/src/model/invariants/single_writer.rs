@@ -3,16 +3,16 @@
 
 use scifs::coherence::{MemberNo, Mode};
 
+use super::Look;
 use crate::model::violation::Violation;
-use crate::model::world::World;
 
-pub(super) fn check(world: &World) -> Result<(), Violation> {
-    for (no, station) in world.stations() {
+pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
+    for (no, station) in look.stations() {
         for ((page, mapper), _) in station.maps.iter().filter(|(_, mode)| **mode == Mode::Write) {
             let clash = |other: MemberNo, with: scifs::coherence::MapperId| {
                 other != no || with != *mapper && (with.copies() || mapper.copies())
             };
-            if let Some((other, ..)) = world.maps(*page).find(|(other, with, _)| clash(*other, *with)) {
+            if let Some((other, ..)) = look.maps(*page).find(|(other, with, _)| clash(*other, *with)) {
                 return Err(Violation::TwoMasters { page: *page, other });
             }
         }
