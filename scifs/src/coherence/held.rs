@@ -66,7 +66,10 @@ pub(super) enum Step {
     Clear(Vec<(MapperId, Loses)>),
     Perform(Duty),
     Install(Waiter),
-    Ask { mode: Mode, fresh: bool },
+    Ask {
+        mode: Mode,
+        fresh: bool,
+    },
     SetTimer(Nanos),
 }
 

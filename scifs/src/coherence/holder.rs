@@ -17,7 +17,7 @@ impl Engine {
         let Fault { page, mapper, mode, fresh, run, token } = fault;
         self.want(turn, page, Waiter { mapper, mode, fresh, token: Some(token) });
         for ahead in (1..u32::from(run)).map_while(|n| page.ahead(n)) {
-            self.want(turn, ahead, Waiter { mapper, mode, fresh, token: None });
+            self.want(turn, ahead, Waiter { mapper, mode, fresh: false, token: None });
         }
     }
 
@@ -40,7 +40,7 @@ impl Engine {
 
     pub(super) fn cancel(&mut self, turn: &mut Turn, page: PageId, token: Token) {
         if let Some(busy) = self.held.get_mut(&page).and_then(|h| h.busy.as_mut()) {
-            busy.waiters.retain(|w| w.token != Some(token));
+            busy.waiters.retain(|w| w.token != Some(token) || w.fresh);
         }
         self.advance(turn, page);
     }
@@ -62,7 +62,9 @@ impl Engine {
 
     pub(super) fn evict(&mut self, turn: &mut Turn, page: PageId) {
         let idle = |h: &Held| {
-            h.busy.is_none() && h.mappers.is_empty() && matches!(h.state, PageState::Shared | PageState::Exclusive)
+            h.busy.is_none()
+                && h.mappers.is_empty()
+                && matches!(h.state, PageState::Shared | PageState::Exclusive)
         };
         if self.held.get(&page).is_some_and(idle) {
             self.send_home(turn, page, Body::Put);

@@ -12,15 +12,9 @@ use super::protocol::{Ask, Holders, Plan, Source};
 const VERSION_EPOCH_SHIFT: u32 = 32;
 
 impl Engine {
-    pub(super) fn on_get(
-        &mut self,
-        turn: &mut Turn,
-        from: MemberNo,
-        page: PageId,
-        mode: Mode,
-        fresh: bool,
-    ) {
-        if self.is_mutant(mutant!(DropQueued)) && self.directory.get(&page).is_some_and(|e| e.busy.is_some()) {
+    pub(super) fn on_get(&mut self, turn: &mut Turn, from: MemberNo, page: PageId, mode: Mode, fresh: bool) {
+        if self.is_mutant(mutant!(DropQueued)) && self.directory.get(&page).is_some_and(|e| e.busy.is_some())
+        {
             return;
         }
         self.enqueue(turn, from, page, Request::Get(Ask { by: from, mode, fresh }));
@@ -86,6 +80,7 @@ impl Engine {
         let raise = ask.mode == Mode::Write && !self.is_mutant(mutant!(ReuseVersion));
         let first_of_epoch = self.epoch().0 << VERSION_EPOCH_SHIFT;
         let entry = self.entry(page);
+        let was_lost = entry.holders == Holders::Lost;
         if raise {
             entry.version = first_of_epoch.max(entry.version + 1);
         }
@@ -101,11 +96,13 @@ impl Engine {
             Source::Kept => (Data::Kept, None),
             Source::Zero | Source::Nowhere => (Data::Zero, None),
         };
-        // Without acknowledgements the order of messages between home and asker is all it takes.
-        let confirm = if acks == 0 { Confirm::Nobody } else { Confirm::Home };
+        // Without acknowledgements the order of messages between home and asker is all it takes. Zeros that stand for bytes
+        // which are gone must have arrived, though: if they don't, the page isn't zeros but lost.
+        let wait = acks > 0 || was_lost;
+        let confirm = if wait { Confirm::Home } else { Confirm::Nobody };
         let grant = Grant { mode: ask.mode, data, acks, version, confirm };
         self.send(turn, ask.by, page, Body::Grant(grant));
-        (acks > 0).then_some(Transfer { expect: ask.by, giver, fresh: data == Data::Zero })
+        wait.then_some(Transfer { expect: ask.by, giver, fresh: data == Data::Zero })
     }
 
     fn forward(

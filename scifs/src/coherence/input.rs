@@ -10,7 +10,8 @@ use thiserror::Error;
 pub enum Input {
     /// A surface needs access. Ends in exactly one `Install` or `Failed` with the token, unless cancelled.
     Fault(Fault),
-    /// The surface no longer wants the answer to a `Fault`.
+    /// The surface no longer wants the answer to a `Fault`. One that will overwrite its page can't be cancelled: zeros may
+    /// already have taken the place of the old bytes.
     Cancel { page: PageId, token: Token },
     /// A mapper lost its hold: the answer to `Revoke` (nothing left) and `Downgrade` (reading left; a surface that
     /// can't downgrade revokes), after its changes are in the frame. Also unasked, when a surface unmaps or dies.
@@ -30,7 +31,7 @@ pub struct Fault {
     pub page: PageId,
     pub mapper: MapperId,
     pub mode: Mode,
-    /// The whole page will be overwritten: old bytes needn't come, and a lost page comes back to life.
+    /// All of `page` will be overwritten: old bytes needn't come, and a lost page comes back to life.
     pub fresh: bool,
     /// How many pages to fetch beginning with `page`; 1 for no other. What lies beyond the extent is left out.
     pub run: u16,
@@ -59,31 +60,64 @@ pub struct Member {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Send, with the frames' bytes as they are now if the body carries pages.
-    Send { to: MemberNo, message: Message },
+    Send {
+        to: MemberNo,
+        message: Message,
+    },
     /// Put the bytes that came with the message being handled into the page's frame.
-    Fill { page: PageId },
+    Fill {
+        page: PageId,
+    },
     /// Give the page a frame of zeros.
-    Zero { page: PageId },
+    Zero {
+        page: PageId,
+    },
     /// Let the mapper do `mode`, and answer the request if a token is there. For `MapperId::DIRECT`: access the frame now.
-    Install { page: PageId, mapper: MapperId, mode: Mode, token: Option<Token> },
+    Install {
+        page: PageId,
+        mapper: MapperId,
+        mode: Mode,
+        token: Option<Token>,
+    },
     /// Take the page from the mapper, changes into the frame; answer with `Released`.
-    Revoke { page: PageId, mapper: MapperId },
+    Revoke {
+        page: PageId,
+        mapper: MapperId,
+    },
     /// Leave the mapper only reading, changes into the frame; answer with `Released`.
-    Downgrade { page: PageId, mapper: MapperId },
+    Downgrade {
+        page: PageId,
+        mapper: MapperId,
+    },
     /// The frame is not needed any more.
-    Free { page: PageId },
-    Failed { page: PageId, token: Token, error: PageError },
+    Free {
+        page: PageId,
+    },
+    Failed {
+        page: PageId,
+        token: Token,
+        error: PageError,
+    },
     /// Come back with `Timer` at that time.
-    SetTimer { page: PageId, at: Nanos },
+    SetTimer {
+        page: PageId,
+        at: Nanos,
+    },
     /// The peer broke the protocol: log it and close its connection. Nothing was changed by its message.
-    Distrust { peer: MemberNo, page: PageId, why: Violation },
+    Distrust {
+        peer: MemberNo,
+        page: PageId,
+        why: Violation,
+    },
     /// A view was skipped, so what this node holds can't be trusted: leave, and join again as a new member.
     Rejoin,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 pub enum PageError {
-    #[error("the page is lost: every node that held it died (overwrite it whole or truncate the file to use it again)")]
+    #[error(
+        "the page is lost: every node that held it died (overwrite it whole or truncate the file to use it again)"
+    )]
     Lost,
     #[error("too many requests wait for this page: retry")]
     Busy,

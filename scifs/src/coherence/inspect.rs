@@ -70,4 +70,9 @@ impl Engine {
     pub fn recovering(&self) -> bool {
         self.recovery.is_some()
     }
+
+    /// Whether one more death would find everything known to a second member that has to be.
+    pub fn settled(&self) -> bool {
+        !self.recovering() && self.registered.values().all(|r| r.unnoted.is_none())
+    }
 }

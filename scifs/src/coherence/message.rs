@@ -23,14 +23,21 @@ pub enum Body {
     /// To the registrar: who is the extent's home? The first who asks touches it first.
     Where,
     /// The registrar's answer.
-    Here { home: MemberNo },
+    Here {
+        home: MemberNo,
+    },
     /// Registrar to its deputy, when the registrar is the home itself: remember that the extent is in use.
-    Note { home: MemberNo },
+    Note {
+        home: MemberNo,
+    },
     Noted,
 
     // A page changes hands.
     /// To the home: `fresh` when the asker will overwrite all of it, so old bytes needn't come.
-    Get { mode: Mode, fresh: bool },
+    Get {
+        mode: Mode,
+        fresh: bool,
+    },
     /// The home to who holds a copy.
     Order(Order),
     /// The page or a copy of it, from who holds it or from the home.
@@ -50,7 +57,9 @@ pub enum Body {
     /// To a home or a registrar: what I hold and know.
     Report(Report),
     /// The home to the giver of a page whose transfer was cut short: is your copy the page (`keep`), or history?
-    Settle { keep: bool },
+    Settle {
+        keep: bool,
+    },
 }
 
 /// What the home tells a holder to do, for `to`.
@@ -135,7 +144,9 @@ pub enum HeldAs {
     Shared,
     Exclusive,
     /// Given away but not known to have arrived; `taker_lives` when the taker is still a member.
-    Ceded { taker_lives: bool },
+    Ceded {
+        taker_lives: bool,
+    },
 }
 
 impl Body {

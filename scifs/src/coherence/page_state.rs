@@ -77,7 +77,9 @@ pub enum PageEvent {
 
 /// A pair that the protocol never produces: a peer that sends it is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("{event:?} can't happen to a page that is {state:?} here: the peer that sent it doesn't keep the protocol")]
+#[error(
+    "{event:?} can't happen to a page that is {state:?} here: the peer that sent it doesn't keep the protocol"
+)]
 pub struct ImpossibleEvent {
     pub state: PageState,
     pub event: PageEvent,

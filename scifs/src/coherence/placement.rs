@@ -49,7 +49,8 @@ impl Slots {
         let mut best: [Option<(u64, MemberNo)>; 2] = [None, None];
         for member in members {
             let key = slot.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(member.0).wrapping_add(1) << 40;
-            let weight = Some(((key ^ key >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(31), *member));
+            let weight =
+                Some(((key ^ key >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(31), *member));
             if weight > best[0] {
                 best = [weight, best[0]];
             } else if weight > best[1] {

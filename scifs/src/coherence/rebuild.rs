@@ -36,11 +36,7 @@ impl Engine {
         for (page, reports) in reports {
             self.rebuild(turn, page, &reports, recovery.base);
         }
-        let here: Vec<_> =
-            self.registered.iter().filter(|(_, r)| r.home == self.me).map(|(extent, _)| *extent).collect();
-        for extent in here {
-            self.note(turn, extent);
-        }
+        self.note_all(turn);
         for (from, extent) in recovery.wheres {
             self.on_where(turn, from, extent);
         }
@@ -92,7 +88,8 @@ impl Engine {
 
 /// `None` if no survivor has the page's bytes for certain.
 fn judge(reports: &Reports) -> Option<Verdict> {
-    let who = |what: HeldAs| reports.iter().filter(move |(_, held, _)| *held == what).map(|(member, ..)| *member);
+    let who =
+        |what: HeldAs| reports.iter().filter(move |(_, held, _)| *held == what).map(|(member, ..)| *member);
     let history = ceded(reports).map(|(giver, _)| (giver, false));
     if let Some(owner) = who(HeldAs::Exclusive).next() {
         return Some(Verdict { holders: Holders::Exclusive(owner), settle: history });

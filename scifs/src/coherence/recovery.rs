@@ -31,8 +31,12 @@ impl Engine {
     pub(super) fn change_view(&mut self, turn: &mut Turn, view: View) {
         let before = self.epoch();
         if view.epoch == before {
-            // Somebody joined; it holds nothing, so nothing changes.
+            // Somebody joined; it holds nothing, so nothing changes. But who was alone isn't any more.
+            let was_alone = self.view.members.len() == 1;
             self.view = view.into();
+            if was_alone {
+                self.note_all(turn);
+            }
             return;
         }
         if view.epoch.0 != before.0 + 1 {
@@ -47,7 +51,8 @@ impl Engine {
         let recovery = Recovery { base, awaiting, pages: BTreeMap::new(), wheres: Vec::new() };
         self.recovery = (!self.is_mutant(mutant!(ServeBeforeReports))).then(|| Box::new(recovery));
         self.report_all(turn);
-        let wanted: Vec<_> = self.held.iter().filter(|(_, h)| h.busy.is_some()).map(|(page, _)| *page).collect();
+        let wanted: Vec<_> =
+            self.held.iter().filter(|(_, h)| h.busy.is_some()).map(|(page, _)| *page).collect();
         for page in wanted {
             if !self.is_mutant(mutant!(DontAskAgain)) {
                 self.advance(turn, page);
@@ -75,7 +80,8 @@ impl Engine {
             }
             if let Some(busy) = &mut page.busy {
                 let taker = busy.taker.filter(|t| self.survives(*t, before));
-                let (waiters, leaving) = (std::mem::take(&mut busy.waiters), std::mem::take(&mut busy.leaving));
+                let (waiters, leaving) =
+                    (std::mem::take(&mut busy.waiters), std::mem::take(&mut busy.leaving));
                 **busy = Busy { waiters, leaving, timer: busy.timer, taker, ..Busy::default() };
             }
             page.settle_down();

@@ -75,13 +75,23 @@ impl Engine {
 
     /// Tells the deputy of an extent that would otherwise be known to this node alone.
     pub(super) fn note(&mut self, turn: &mut Turn, extent: ExtentId) {
-        let Some(deputy) = self.slots.deputy(extent) else { return };
         let me = self.me;
+        // Whoever knows will report it, so any member will do where no other one counts for placement yet.
+        let newcomer = || self.view.members.iter().map(|m| m.no).find(|no| *no != me);
+        let Some(deputy) = self.slots.deputy(extent).or_else(newcomer) else { return };
         if let Some(registration) = self.registered.get_mut(&extent)
             && registration.home == me
         {
             registration.unnoted.get_or_insert_default();
             self.send(turn, deputy, extent.first(), Body::Note { home: me });
+        }
+    }
+
+    /// Tells a deputy of everything that this node alone knows to be in use.
+    pub(super) fn note_all(&mut self, turn: &mut Turn) {
+        let mine = self.registered.iter().filter(|(_, r)| r.home == self.me).map(|(extent, _)| *extent);
+        for extent in mine.collect::<Vec<_>>() {
+            self.note(turn, extent);
         }
     }
 

@@ -13,7 +13,8 @@ pub(super) fn fingerprint(value: &impl Hash) -> u64 {
 
 impl Fold {
     fn word(&mut self, word: u64) {
-        let product = u128::from(self.0 ^ word) * u128::from(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835_u128 as u64 | 1);
+        let product =
+            u128::from(self.0 ^ word) * u128::from(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835_u128 as u64 | 1);
         self.0 = (product as u64) ^ ((product >> 64) as u64) ^ self.0.rotate_left(23);
     }
 }

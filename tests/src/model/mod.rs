@@ -3,8 +3,11 @@
 
 pub mod explore;
 mod fingerprint;
+pub mod history;
 pub mod invariants;
+mod random;
 pub mod scopes;
+pub mod sim;
 pub mod station;
 pub mod violation;
 pub mod world;

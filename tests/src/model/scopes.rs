@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scifs::coherence::{
-    Config, ExtentId, FirstTouch, MapperId, MemberNo, Mutation, PageId, Placement, Protocol, SegmentId, Strict,
+    Config, ExtentId, FirstTouch, MapperId, MemberNo, Mutation, PageId, Placement, Protocol, SegmentId,
+    Strict,
 };
 
 use super::station::Op;

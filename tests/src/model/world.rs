@@ -77,9 +77,8 @@ pub enum Step {
 
 impl World {
     pub fn new(scope: &Scope) -> Result<Self, Violation> {
-        let members: Vec<_> = (0..scope.threads.len() as u16)
-            .map(|no| Member { no: MemberNo(no), joined: Epoch(0) })
-            .collect();
+        let members: Vec<_> =
+            (0..scope.threads.len() as u16).map(|no| Member { no: MemberNo(no), joined: Epoch(0) }).collect();
         let view = View { epoch: Epoch(1), members };
         let mut world = Self {
             nodes: Vec::new(),
@@ -139,9 +138,11 @@ impl World {
             if usize::from(node.views) < self.views.len() {
                 steps.push(Step::View { node: at });
             }
-            steps.extend(
-                station.leaving.keys().map(|(page, mapper)| Step::Release { node: at, page: *page, mapper: *mapper }),
-            );
+            steps.extend(station.leaving.keys().map(|(page, mapper)| Step::Release {
+                node: at,
+                page: *page,
+                mapper: *mapper,
+            }));
             steps.extend(station.timers.iter().map(|page| Step::Timer { node: at, page: *page }));
             for (thread, state) in station.threads.iter().enumerate() {
                 if state.doing.is_none() && state.done < scope.ops_per_thread {

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use scifs::coherence::Mutation;
 
 use crate::model::explore::{Found, explore};
-use crate::model::scopes::{
-    cold, deadly, evicting, holding, mixed_epochs, overwriting, peaceful, surfaces,
-};
+use crate::model::scopes::{cold, deadly, evicting, holding, mixed_epochs, overwriting, peaceful, surfaces};
 use crate::model::world::Scope;
 use careless::{LendWithoutAsking, SideBySide};
 
@@ -25,9 +23,10 @@ const STATES_MAX: usize = 2_000_000;
 
 impl Mutant {
     pub fn all() -> Vec<Self> {
-        let of_engine = Mutation::ALL
-            .into_iter()
-            .map(|mutation| Self { name: format!("{mutation:?}"), scope: scope(mutation).with_mutation(mutation) });
+        let of_engine = Mutation::ALL.into_iter().map(|mutation| Self {
+            name: format!("{mutation:?}"),
+            scope: scope(mutation).with_mutation(mutation),
+        });
         let of_protocol = [
             Self { name: "SideBySide".into(), scope: surfaces(2, 2).with_protocol(Arc::new(SideBySide)) },
             Self {

@@ -9,7 +9,8 @@ use crate::model::violation::Violation;
 pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
     for page in look.pages() {
         let held = holders(look, page);
-        let mut homes = look.stations().filter_map(|(no, s)| Some((no, s.engine.homes().find(|h| h.page == page)?)));
+        let mut homes =
+            look.stations().filter_map(|(no, s)| Some((no, s.engine.homes().find(|h| h.page == page)?)));
         let disagree = |home: String| Violation::Disagreement { page, home, holders: format!("{held:?}") };
         let believed = homes.next();
         if homes.next().is_some() {
@@ -38,7 +39,9 @@ pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
 fn holders(look: &Look<'_>, page: PageId) -> Holders {
     let with = |wanted: PageState| -> CopySet {
         let all = look.stations();
-        all.filter(|(_, s)| s.engine.page(page).is_some_and(|p| p.state == wanted)).map(|(no, _)| no).collect()
+        all.filter(|(_, s)| s.engine.page(page).is_some_and(|p| p.state == wanted))
+            .map(|(no, _)| no)
+            .collect()
     };
     let (shared, exclusive) = (with(PageState::Shared), with(PageState::Exclusive));
     match (exclusive.first(), shared.is_empty()) {

@@ -47,7 +47,10 @@ impl<'a> Look<'a> {
     /// Who can load (`Read`) or store (`Write`) right now.
     fn maps(&self, page: PageId) -> impl Iterator<Item = (MemberNo, MapperId, Mode)> {
         self.stations().flat_map(move |(no, s)| {
-            s.maps.iter().filter(move |((p, _), _)| *p == page).map(move |((_, mapper), mode)| (no, *mapper, *mode))
+            s.maps
+                .iter()
+                .filter(move |((p, _), _)| *p == page)
+                .map(move |((_, mapper), mode)| (no, *mapper, *mode))
         })
     }
 }
