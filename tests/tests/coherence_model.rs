@@ -23,7 +23,27 @@ fn three_nodes_two_pages_two_operations_each() {
     explore_all("3 nodes, 2 pages, 2 operations each", &peaceful(3, 2, 2), 500_000);
 }
 
+/// By who dies, so that two processors share the work.
+fn one_dies_and_comes_back(who: usize) {
+    let scope = Scope { mortals: vec![who], ..deadly(3, 2, 1) };
+    explore_all(
+        &format!("3 nodes, 2 pages, 1 operation each, node {who} dies and restarts"),
+        &scope,
+        1_000_000,
+    );
+}
+
 #[test]
-fn three_nodes_two_pages_one_death_and_one_restart() {
-    explore_all("3 nodes, 2 pages, 1 operation each, a death and a restart", &deadly(3, 2, 1), 2_000_000);
+fn three_nodes_two_pages_death_and_restart_of_the_first_home() {
+    one_dies_and_comes_back(0);
+}
+
+#[test]
+fn three_nodes_two_pages_death_and_restart_of_the_second_home() {
+    one_dies_and_comes_back(1);
+}
+
+#[test]
+fn three_nodes_two_pages_death_and_restart_of_the_third_node() {
+    one_dies_and_comes_back(2);
 }

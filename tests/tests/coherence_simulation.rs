@@ -4,8 +4,9 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use scifs_tests::model::sim::{Summary, run};
+use scifs_tests::model::sim::{Summary, run, shares};
 
 const SEEDS: u64 = 10_000;
 
@@ -42,4 +43,15 @@ fn every_history_is_sequentially_consistent_and_every_request_ends() {
         total.deaths as u64 > seeds / 4 && total.breaks > 0 && total.lost > 0,
         "nothing happened: {total:?}"
     );
+}
+
+#[test]
+fn writers_that_hammer_one_page_get_their_shares() {
+    for (seed, nodes, least_percent) in [(1, 2, 40), (2, 2, 40), (3, 4, 15), (4, 9, 5)] {
+        let shares =
+            shares(seed, nodes, Duration::from_micros(50)).unwrap_or_else(|violation| panic!("{violation}"));
+        let total: usize = shares.iter().sum();
+        println!("{nodes} nodes: {shares:?}");
+        assert!(shares.iter().all(|share| share * 100 > total * least_percent), "unfair: {shares:?}");
+    }
 }

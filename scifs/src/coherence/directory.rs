@@ -33,8 +33,8 @@ pub(super) struct Transfer {
     pub(super) expect: MemberNo,
     /// Who had the bytes that are on their way.
     pub(super) giver: Option<MemberNo>,
-    /// The old bytes are being thrown away.
-    pub(super) fresh: bool,
+    /// The page is lost until this is done.
+    pub(super) revives: bool,
 }
 
 impl Entry {

@@ -29,7 +29,7 @@ use super::limits::{EARLY_MESSAGES_MAX, RUN_PAGES_MAX};
 use super::message::{Body, Message};
 #[cfg(feature = "mutations")]
 use super::mutation::Mutation;
-use super::placement::{Placement, Slots};
+use super::placement::{Placement, Registrars};
 use super::protocol::Protocol;
 use super::recovery::Recovery;
 use super::registry::{Extent, Registration};
@@ -50,7 +50,7 @@ pub struct Engine {
     pub(super) me: MemberNo,
     pub(super) config: Constant<Config>,
     pub(super) view: Arc<View>,
-    pub(super) slots: Constant<Slots>,
+    pub(super) registrars: Constant<Registrars>,
     /// Pages that this node holds or wants.
     pub(super) held: BTreeMap<PageId, Held>,
     /// Pages that have their home here and were ever touched.
@@ -80,12 +80,12 @@ pub(super) struct Turn {
 impl Engine {
     /// A member that holds nothing, as of `view`, in which it is. The effects announce it to the others.
     pub fn new(me: MemberNo, config: Arc<Config>, view: View) -> (Self, Effects) {
-        let slots = Constant(Arc::new(Slots::new(&view)));
+        let registrars = Constant(Arc::new(Registrars::new(&view)));
         let mut engine = Self {
             me,
             config: Constant(config),
             view: Arc::new(view),
-            slots,
+            registrars,
             held: BTreeMap::new(),
             directory: BTreeMap::new(),
             extents: BTreeMap::new(),

@@ -11,7 +11,7 @@ pub enum Input {
     /// A surface needs access. Ends in exactly one `Install` or `Failed` with the token, unless cancelled.
     Fault(Fault),
     /// The surface no longer wants the answer to a `Fault`. One that will overwrite its page can't be cancelled: zeros may
-    /// already have taken the place of the old bytes.
+    /// already have taken the place of a lost page.
     Cancel { page: PageId, token: Token },
     /// A mapper lost its hold: the answer to `Revoke` (nothing left) and `Downgrade` (reading left; a surface that
     /// can't downgrade revokes), after its changes are in the frame. Also unasked, when a surface unmaps or dies.
@@ -31,7 +31,7 @@ pub struct Fault {
     pub page: PageId,
     pub mapper: MapperId,
     pub mode: Mode,
-    /// All of `page` will be overwritten: old bytes needn't come, and a lost page comes back to life.
+    /// All of `page` will be overwritten: a lost page comes back to life, as zeros for the moment.
     pub fresh: bool,
     /// How many pages to fetch beginning with `page`; 1 for no other. What lies beyond the extent is left out.
     pub run: u16,

@@ -33,7 +33,7 @@ pub enum Body {
     Noted,
 
     // A page changes hands.
-    /// To the home: `fresh` when the asker will overwrite all of it, so old bytes needn't come.
+    /// To the home: `fresh` when the asker will overwrite all of it, so that even a lost page will do.
     Get {
         mode: Mode,
         fresh: bool,
@@ -99,7 +99,7 @@ pub struct Grant {
 pub enum Data {
     /// The asker's own copy is current.
     Kept,
-    /// All zeros: never touched, or about to be overwritten.
+    /// All zeros: never touched, or lost and about to be overwritten.
     Zero,
     /// The bytes follow.
     Carried,

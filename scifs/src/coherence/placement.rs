@@ -1,12 +1,11 @@
 //! Where homes are. Each extent has a *registrar*, which everybody computes from the members of the epoch, and a *home*,
-//! which the registrar assigns when the extent is first touched, by a policy. So looking for a home is one array access
-//! and, once an extent and node, one question; nothing is broadcast and nothing grows with the number of members.
+//! which the registrar assigns when the extent is first touched, by a policy. So looking for a home costs,
+//! once an extent and node, one question; nothing is broadcast and nothing grows with the number of members.
 
 use std::fmt;
 
 use super::ids::{ExtentId, MemberNo};
 use super::input::View;
-use super::limits::SLOTS;
 
 /// Decides who becomes the home of an extent that is touched for the first time.
 pub trait Placement: fmt::Debug + Send + Sync {
@@ -33,45 +32,38 @@ impl Placement for Spread {
     }
 }
 
-/// Registrar and deputy for each slot of the hash space, by rendezvous hashing: when a registrar leaves, its deputy is
-/// the new registrar.
+/// Registrar and deputy of each extent: a function of its hash and of the members that all nodes of the epoch agree on,
+/// those that joined before it. No table: a jump hash takes a logarithmic number of steps.
 #[derive(Clone, Debug)]
-pub(super) struct Slots(Vec<(MemberNo, Option<MemberNo>)>);
+pub(super) struct Registrars(Vec<MemberNo>);
 
-impl Slots {
-    /// Counts only members that joined before this epoch: those all nodes of the epoch agree on.
+impl Registrars {
     pub(super) fn new(view: &View) -> Self {
-        let settled: Vec<_> = view.members.iter().filter(|m| m.joined < view.epoch).map(|m| m.no).collect();
-        Self((0..SLOTS as u64).map(|slot| Self::choose(slot, &settled)).collect())
-    }
-
-    fn choose(slot: u64, members: &[MemberNo]) -> (MemberNo, Option<MemberNo>) {
-        let mut best: [Option<(u64, MemberNo)>; 2] = [None, None];
-        for member in members {
-            let key = slot.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(member.0).wrapping_add(1) << 40;
-            let weight =
-                Some(((key ^ key >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(31), *member));
-            if weight > best[0] {
-                best = [weight, best[0]];
-            } else if weight > best[1] {
-                best[1] = weight;
-            }
-        }
-        (best[0].map_or(MemberNo(0), |b| b.1), best[1].map(|b| b.1))
+        Self(view.members.iter().filter(|m| m.joined < view.epoch).map(|m| m.no).collect())
     }
 
     pub(super) fn registrar(&self, extent: ExtentId) -> MemberNo {
-        self.slot(extent).0
+        self.0.get(jump(extent.hash(), self.0.len())).copied().unwrap_or(MemberNo(0))
     }
 
+    /// Somebody else than the registrar; nobody if there is nobody else.
     pub(super) fn deputy(&self, extent: ExtentId) -> Option<MemberNo> {
-        self.slot(extent).1
+        let others = self.0.len().checked_sub(1).filter(|others| *others > 0)?;
+        let registrar = jump(extent.hash(), self.0.len());
+        let deputy = jump(extent.hash().rotate_left(32), others);
+        self.0.get(if deputy < registrar { deputy } else { deputy + 1 }).copied()
     }
+}
 
-    fn slot(&self, extent: ExtentId) -> (MemberNo, Option<MemberNo>) {
-        let slot = extent.hash() as usize % SLOTS;
-        self.0.get(slot).copied().unwrap_or((MemberNo(0), None))
+/// Lamping and Veach's jump consistent hash: a bucket below `buckets` for each key, all of them equally often.
+fn jump(mut key: u64, buckets: usize) -> usize {
+    let (mut bucket, mut next) = (0u64, 0u64);
+    while next < buckets as u64 {
+        bucket = next;
+        key = key.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(1);
+        next = ((bucket + 1) << 31) / ((key >> 33) + 1);
     }
+    bucket as usize
 }
 
 #[cfg(test)]
@@ -85,32 +77,38 @@ mod tests {
         View { epoch: Epoch(epoch), members: members.iter().map(member).collect() }
     }
 
-    #[test]
-    fn a_registrars_deputy_follows_it_and_nobody_else_moves() {
-        let before = Slots::new(&view(1, &[0, 1, 2, 3]));
-        let after = Slots::new(&view(2, &[0, 1, 3]));
-        for (old, new) in before.0.iter().zip(&after.0) {
-            let expected = if old.0 == MemberNo(2) { old.1 } else { Some(old.0) };
-            assert_eq!(Some(new.0), expected);
-            assert_ne!(Some(new.0), new.1);
-        }
+    fn extents() -> impl Iterator<Item = ExtentId> {
+        (0..100_000).map(|index| ExtentId { segment: SegmentId(5), index })
     }
 
     #[test]
     fn extents_are_spread_evenly() {
-        let slots = Slots::new(&view(1, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
-        let mut counts = [0; 10];
-        for index in 0..100_000 {
-            let extent = ExtentId { segment: SegmentId(5), index };
-            counts[usize::from(slots.registrar(extent).0)] += 1;
+        let registrars = Registrars::new(&view(1, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
+        let (mut counts, mut deputies) = ([0; 10], [0; 10]);
+        for extent in extents() {
+            counts[usize::from(registrars.registrar(extent).0)] += 1;
+            deputies[usize::from(registrars.deputy(extent).map_or(0, |d| d.0))] += 1;
         }
-        assert!(counts.iter().all(|n| (8_500..11_500).contains(n)), "{counts:?}");
+        assert!(
+            counts.iter().chain(&deputies).all(|n| (9_000..11_000).contains(n)),
+            "{counts:?} {deputies:?}"
+        );
+    }
+
+    #[test]
+    fn a_deputy_is_somebody_else() {
+        for members in [&[3, 7][..], &[1, 2, 9], &[0, 1, 2, 3, 4]] {
+            let registrars = Registrars::new(&view(1, members));
+            assert!(extents().all(|e| registrars.deputy(e).is_some_and(|d| d != registrars.registrar(e))));
+        }
+        let alone = Registrars::new(&view(1, &[4]));
+        assert!(extents().all(|e| alone.registrar(e) == MemberNo(4) && alone.deputy(e).is_none()));
     }
 
     #[test]
     fn newcomers_count_from_the_next_epoch_on() {
         let mut with = view(1, &[0, 1]);
         with.members.push(Member { no: MemberNo(2), joined: Epoch(1) });
-        assert_eq!(Slots::new(&with).0, Slots::new(&view(1, &[0, 1])).0);
+        assert_eq!(Registrars::new(&with).0, Registrars::new(&view(1, &[0, 1])).0);
     }
 }

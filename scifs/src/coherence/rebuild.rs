@@ -56,7 +56,7 @@ impl Engine {
         let newest = reports.iter().map(|(_, _, version)| *version).max().unwrap_or(0);
         let transfer = verdict.settle.map(|(giver, keep)| {
             self.send(turn, giver, page, Body::Settle { keep });
-            Transfer { expect: giver, giver: None, fresh: false }
+            Transfer { expect: giver, giver: None, revives: false }
         });
         let entry = self.entry(page);
         entry.holders = verdict.holders;
@@ -71,7 +71,7 @@ impl Engine {
     fn unreported(&self, before: &Entry, base: Epoch) -> Holders {
         let lives = |member: MemberNo| self.survives(member, base);
         let in_transfer =
-            before.transfer().is_some_and(|t| t.fresh || t.giver.is_some_and(|giver| !lives(giver)));
+            before.transfer().is_some_and(|t| t.revives || t.giver.is_some_and(|giver| !lives(giver)));
         let on_its_way = match &before.holders {
             Holders::Untouched => return Holders::Untouched,
             Holders::Lost => false,

@@ -11,7 +11,7 @@ use super::input::{Effect, View};
 use super::limits::REPORT_ITEMS_MAX;
 use super::message::{Body, ExtentReport, HeldAs, PageReport, Report};
 use super::page_state::{PageEvent, PageState};
-use super::placement::Slots;
+use super::placement::Registrars;
 use super::registry::{Extent, Registration};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ impl Engine {
         if view.epoch.0 != before.0 + 1 {
             return turn.effects.push(Effect::Rejoin);
         }
-        self.slots = Constant::new(Slots::new(&view));
+        self.registrars = Constant::new(Registrars::new(&view));
         self.view = view.into();
         self.fence_pages(before);
         self.rehome(before);
@@ -105,7 +105,7 @@ impl Engine {
         extents.retain(|_, extent| extent.home.is_some());
         for (id, extent) in &mut extents {
             if extent.home.is_some_and(|home| !self.survives(home, before)) {
-                *extent = Extent { home: Some(self.slots.registrar(*id)), lost: !untouched };
+                *extent = Extent { home: Some(self.registrars.registrar(*id)), lost: !untouched };
             }
         }
         self.extents = extents;
@@ -118,7 +118,7 @@ impl Engine {
         for (extent, known) in &self.extents {
             let Some(home) = known.home else { continue };
             let report = ExtentReport { extent: *extent, home, lost: known.lost };
-            for to in BTreeSet::from([home, self.slots.registrar(*extent)]) {
+            for to in BTreeSet::from([home, self.registrars.registrar(*extent)]) {
                 reports.entry(to).or_default().extents.push(report);
             }
         }
@@ -166,7 +166,7 @@ impl Engine {
     pub(super) fn on_report(&mut self, turn: &mut Turn, from: MemberNo, report: Report) {
         let me = self.me;
         for ExtentReport { extent, home, lost } in report.extents {
-            if self.slots.registrar(extent) == me {
+            if self.registrars.registrar(extent) == me {
                 self.registered.entry(extent).or_insert(Registration { home, unnoted: None });
             }
             if home == me {

@@ -39,12 +39,12 @@ impl Engine {
     pub(super) fn look_for_home(&mut self, turn: &mut Turn, extent: ExtentId) {
         if let std::collections::btree_map::Entry::Vacant(entry) = self.extents.entry(extent) {
             entry.insert(Extent::default());
-            self.send(turn, self.slots.registrar(extent), extent.first(), Body::Where);
+            self.send(turn, self.registrars.registrar(extent), extent.first(), Body::Where);
         }
     }
 
     pub(super) fn on_where(&mut self, turn: &mut Turn, from: MemberNo, extent: ExtentId) {
-        if self.slots.registrar(extent) != self.me {
+        if self.registrars.registrar(extent) != self.me {
             return turn.distrust(from, extent.first(), Violation::NotHome);
         }
         if let Some(recovery) = &mut self.recovery {
@@ -78,7 +78,7 @@ impl Engine {
         let me = self.me;
         // Whoever knows will report it, so any member will do where no other one counts for placement yet.
         let newcomer = || self.view.members.iter().map(|m| m.no).find(|no| *no != me);
-        let Some(deputy) = self.slots.deputy(extent).or_else(newcomer) else { return };
+        let Some(deputy) = self.registrars.deputy(extent).or_else(newcomer) else { return };
         if let Some(registration) = self.registered.get_mut(&extent)
             && registration.home == me
         {

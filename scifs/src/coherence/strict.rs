@@ -72,7 +72,6 @@ fn write(holders: &Holders, home: MemberNo, ask: Ask) -> Plan {
             return Plan { source: Source::Nowhere, invalidate: CopySet::default(), after: Holders::Lost };
         }
         held if held.contains(ask.by) => Source::Kept,
-        _ if ask.fresh => Source::Zero,
         Holders::Lost | Holders::Untouched => Source::Zero,
         Holders::Exclusive(owner) => Source::From(*owner),
         Holders::Shared(set) => giver(set, home),

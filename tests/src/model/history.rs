@@ -31,6 +31,11 @@ impl History {
         self.0.len()
     }
 
+    /// What a thread got done.
+    pub fn count(&self, thread: usize) -> usize {
+        self.0.iter().filter(|done| done.thread == thread).count()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -5,6 +5,7 @@ pub mod explore;
 mod fingerprint;
 pub mod history;
 pub mod invariants;
+mod misfortune;
 mod random;
 pub mod scopes;
 pub mod sim;

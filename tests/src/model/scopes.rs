@@ -47,6 +47,7 @@ pub fn peaceful(nodes: usize, pages: u64, ops_per_thread: u32) -> Scope {
         evictions: 0,
         crashes: 0,
         restarts: 0,
+        mortals: (0..nodes).collect(),
         warm: true,
         mixed_epochs: false,
     }

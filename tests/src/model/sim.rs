@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ impl Summary {
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
+pub(super) enum What {
     Deliver { from: (MemberNo, u32), packet: usize },
     Begin { thread: usize },
     Release { page: PageId, mapper: MapperId },
@@ -61,45 +62,59 @@ enum What {
 type Happening = Reverse<(u64, u64, usize, u32, What)>;
 
 #[derive(Debug)]
-struct Node {
-    station: Option<Station>,
+pub(super) struct Node {
+    pub(super) station: Option<Station>,
     /// Counts the lives of this number.
-    run: u32,
+    pub(super) run: u32,
     /// When the last view that is on its way to it arrives, so that they come in order.
-    view_at: u64,
+    pub(super) view_at: u64,
 }
 
 #[derive(Debug)]
 pub struct Sim {
-    random: Random,
+    pub(super) random: Random,
     config: Arc<Config>,
-    now: u64,
+    pub(super) now: u64,
     happened: u64,
-    agenda: BinaryHeap<Happening>,
-    nodes: Vec<Node>,
-    packets: Vec<Option<Packet>>,
+    pub(super) agenda: BinaryHeap<Happening>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) packets: Vec<Option<Packet>>,
     /// When the last message between two nodes arrives.
-    links: BTreeMap<(MemberNo, MemberNo), u64>,
+    pub(super) links: BTreeMap<(MemberNo, MemberNo), u64>,
     /// Between these, messages of older epochs are lost.
-    cut: BTreeMap<(MemberNo, MemberNo), Epoch>,
-    views: Vec<View>,
+    pub(super) cut: BTreeMap<(MemberNo, MemberNo), Epoch>,
+    pub(super) views: Vec<View>,
     clock: Clock,
     history: History,
     /// Numbers of threads in the history.
     names: BTreeMap<(usize, u32, usize), usize>,
-    pages: Vec<PageId>,
-    ops_per_thread: u32,
+    pub(super) pages: Vec<PageId>,
+    /// Sets of threads, of which a node has one.
+    mappers: Vec<Vec<MapperId>>,
+    habits: Habits,
     /// One misfortune at a time: the next one comes when the cluster has recovered from the last. Only then is it known of
     /// every page whether it is lost (`PROTOCOL.md`, "What two deaths at once cost"); without, values aren't checked.
-    spaced: bool,
-    summary: Summary,
+    pub(super) spaced: bool,
+    pub(super) summary: Summary,
+}
+
+/// What programs do.
+#[derive(Clone, Debug)]
+struct Habits {
+    ops_per_thread: u32,
+    think_ns: Range<u64>,
+    only_write: bool,
+    until_ns: u64,
 }
 
 const EVENTS_MAX: usize = 1_000_000;
 
 /// Runs one seed to its end and checks everything.
 pub fn run(seed: u64) -> Result<Summary, Violation> {
-    let mut sim = Sim::new(seed);
+    let mut random = Random::new(seed);
+    let setup = Setup::random(&mut random, seed);
+    let mut sim = Sim::new(random, setup);
+    sim.plan_misfortunes();
     sim.go()?;
     if sim.spaced {
         sim.history.check_each_page()?;
@@ -108,22 +123,78 @@ pub fn run(seed: u64) -> Result<Summary, Violation> {
     Ok(sim.summary)
 }
 
-impl Sim {
-    fn new(seed: u64) -> Self {
-        let mut random = Random::new(seed);
-        let count = random.between(2, 10) as u16;
-        let members = (0..count).map(|no| Member { no: MemberNo(no), joined: Epoch(0) }).collect();
-        let view = View { epoch: Epoch(1), members };
+/// How many writes each of `nodes` nodes gets done in 50 simulated milliseconds, when all of them do nothing but write to
+/// one page, a store every 0.2 µs, over a network of 2 to 60 µs.
+pub fn shares(seed: u64, nodes: u16, hold_min: Duration) -> Result<Vec<usize>, Violation> {
+    let setup = Setup {
+        nodes,
+        config: config(hold_min, Arc::new(FirstTouch)),
+        pages: vec![PageId { segment: SegmentId(1), index: 0 }],
+        mappers: vec![vec![MapperId(1)]],
+        habits: Habits {
+            ops_per_thread: u32::MAX,
+            think_ns: 100..300,
+            only_write: true,
+            until_ns: 50_000_000,
+        },
+        spaced: true,
+    };
+    let mut sim = Sim::new(Random::new(seed), setup);
+    sim.go()?;
+    let mut shares = vec![0; usize::from(nodes)];
+    for ((node, ..), thread) in &sim.names {
+        shares[*node] += sim.history.count(*thread);
+    }
+    Ok(shares)
+}
+
+/// A cluster before it starts.
+#[derive(Debug)]
+struct Setup {
+    nodes: u16,
+    config: Arc<Config>,
+    pages: Vec<PageId>,
+    /// Sets of threads, of which a node has one.
+    mappers: Vec<Vec<MapperId>>,
+    habits: Habits,
+    spaced: bool,
+}
+
+fn config(hold_min: Duration, placement: Arc<dyn Placement>) -> Arc<Config> {
+    Arc::new(Config { hold_min, placement, protocol: Arc::new(Strict), mutation: None })
+}
+
+impl Setup {
+    fn random(random: &mut Random, seed: u64) -> Self {
         let placement: Arc<dyn Placement> =
             if random.percent(50) { Arc::new(FirstTouch) } else { Arc::new(Spread) };
         let hold_min = Duration::from_micros(*random.pick(&[0, 10, 40]));
-        let config = Arc::new(Config { hold_min, placement, protocol: Arc::new(Strict), mutation: None });
-        let pages = (0..random.between(1, 4))
-            .flat_map(|segment| (0..4).map(move |index| PageId { segment: SegmentId(segment), index }))
-            .collect();
+        let kinds = [MapperId::FILE, MapperId(1), MapperId(1), MapperId(2), MapperId::DIRECT];
+        let mut threads = |count| (0..count).map(|_| *random.pick(&kinds)).collect();
+        Self {
+            mappers: vec![threads(1), threads(1), threads(2), threads(2), threads(2)],
+            nodes: random.between(2, 10) as u16,
+            config: config(hold_min, placement),
+            pages: (0..random.between(1, 4))
+                .flat_map(|segment| (0..4).map(move |index| PageId { segment: SegmentId(segment), index }))
+                .collect(),
+            habits: Habits {
+                ops_per_thread: 12,
+                think_ns: 100..60_000,
+                only_write: false,
+                until_ns: u64::MAX,
+            },
+            spaced: seed % 4 != 0,
+        }
+    }
+}
+
+impl Sim {
+    fn new(random: Random, setup: Setup) -> Self {
+        let members = (0..setup.nodes).map(|no| Member { no: MemberNo(no), joined: Epoch(0) }).collect();
         let mut sim = Self {
             random,
-            config,
+            config: setup.config,
             now: 0,
             happened: 0,
             agenda: BinaryHeap::new(),
@@ -131,46 +202,28 @@ impl Sim {
             packets: Vec::new(),
             links: BTreeMap::new(),
             cut: BTreeMap::new(),
-            views: vec![view],
+            views: vec![View { epoch: Epoch(1), members }],
             clock: Clock::new(),
             history: History::default(),
             names: BTreeMap::new(),
-            pages,
-            ops_per_thread: 12,
-            spaced: seed % 4 != 0,
-            summary: Summary { nodes: usize::from(count), ..Summary::default() },
+            pages: setup.pages,
+            mappers: setup.mappers,
+            habits: setup.habits,
+            spaced: setup.spaced,
+            summary: Summary { nodes: usize::from(setup.nodes), ..Summary::default() },
         };
-        for node in 0..usize::from(count) {
+        for node in 0..usize::from(setup.nodes) {
             sim.nodes.push(Node { station: None, run: 0, view_at: 0 });
             sim.start(node);
         }
-        sim.plan_disturbances();
         sim
     }
 
-    fn plan_disturbances(&mut self) {
-        let nodes = self.nodes.len();
-        let disturbances = if self.random.percent(60) { self.random.between(1, 4) } else { 0 };
-        for _ in 0..disturbances {
-            let node = self.random.between(0, nodes as u64) as usize;
-            let after = self.random.between(1_000, 800_000);
-            let other = self.random.between(0, nodes as u64) as usize;
-            let what =
-                if self.random.percent(70) || other == node { What::Crash } else { What::Break { other } };
-            self.at(after, node, 0, what);
-        }
-        for _ in 0..self.random.between(0, 10) {
-            let (node, after) = (self.random.between(0, nodes as u64), self.random.between(1_000, 800_000));
-            self.at(after, node as usize, 0, What::Evict);
-        }
-    }
-
     /// A node begins its life with the newest view.
-    fn start(&mut self, node: usize) {
+    pub(super) fn start(&mut self, node: usize) {
         let view = self.views[self.views.len() - 1].clone();
         let (engine, hello) = Engine::new(MemberNo(node as u16), Arc::clone(&self.config), view);
-        let kinds = [MapperId::FILE, MapperId(1), MapperId(1), MapperId(2), MapperId::DIRECT];
-        let mappers: Vec<_> = (0..self.random.between(1, 3)).map(|_| *self.random.pick(&kinds)).collect();
+        let mappers = self.random.pick(&self.mappers).clone();
         let mut station = Station::new(engine, &mappers, false);
         station.forgetful = !self.spaced;
         let mut out = Output::default();
@@ -184,13 +237,16 @@ impl Sim {
         self.absorb(node, out);
     }
 
-    fn at(&mut self, after: u64, node: usize, run: u32, what: What) {
+    pub(super) fn at(&mut self, after: u64, node: usize, run: u32, what: What) {
         self.happened += 1;
         self.agenda.push(Reverse((self.now + after, self.happened, node, run, what)));
     }
 
     fn go(&mut self) -> Result<(), Violation> {
         while let Some(Reverse((time, _, node, run, what))) = self.agenda.pop() {
+            if time > self.habits.until_ns {
+                return Ok(());
+            }
             self.now = time;
             self.summary.events += 1;
             if self.summary.events > EVENTS_MAX {
@@ -254,6 +310,7 @@ impl Sim {
     fn choose(&mut self) -> Op {
         let page = *self.random.pick(&self.pages);
         match self.random.between(0, 100) {
+            _ if self.habits.only_write => Op::Write(page),
             0..50 => Op::Read(page),
             50..95 => Op::Write(page),
             _ => Op::Overwrite(page),
@@ -261,7 +318,7 @@ impl Sim {
     }
 
     fn begin_later(&mut self, node: usize, run: u32, thread: usize) {
-        let after = self.random.between(100, 60_000);
+        let after = self.random.between(self.habits.think_ns.start, self.habits.think_ns.end);
         self.at(after, node, run, What::Begin { thread });
     }
 
@@ -285,7 +342,7 @@ impl Sim {
             self.history.push(name, event.page, event.seen);
             self.summary.lost += usize::from(event.seen == super::station::Seen::Lost);
             let done = self.nodes[node].station.as_ref().map(|s| s.threads[event.thread].done);
-            if done.is_some_and(|done| done < self.ops_per_thread) {
+            if done.is_some_and(|done| done < self.habits.ops_per_thread) {
                 self.begin_later(node, run, event.thread);
             }
         }
@@ -306,100 +363,5 @@ impl Sim {
         let what = What::Deliver { from: (from, run), packet: self.packets.len() - 1 };
         let to = usize::from(to.0);
         self.at(arrives - self.now, to, self.nodes[to].run, what);
-    }
-
-    /// A node dies, with its memory. Of what it had sent, a part still arrives.
-    fn crash(&mut self, node: usize) {
-        let alive = self.nodes.iter().filter(|n| n.station.is_some()).count();
-        if alive < 2 || self.nodes[node].station.is_none() {
-            return;
-        }
-        self.summary.deaths += 1;
-        self.lose_packets(node, None);
-        self.nodes[node].station = None;
-        self.nodes[node].run += 1;
-        let mut view = self.newest_view();
-        view.members.retain(|m| usize::from(m.no.0) != node);
-        self.new_epoch(view);
-        if self.random.percent(60) {
-            let after = self.random.between(1_000, 500_000);
-            let run = self.nodes[node].run;
-            self.at(after, node, run, What::Join);
-        }
-    }
-
-    /// A number is used again, by a node that has nothing.
-    fn join(&mut self, node: usize) {
-        if self.nodes[node].station.is_some() {
-            return;
-        }
-        let mut view = self.newest_view();
-        view.members.push(Member { no: MemberNo(node as u16), joined: view.epoch });
-        view.members.sort_by_key(|m| m.no);
-        self.announce(view);
-        self.nodes[node].view_at = self.now;
-        self.start(node);
-    }
-
-    /// A connection between two nodes that live breaks; some messages are lost. The membership raises the epoch.
-    fn break_connection(&mut self, node: usize, other: usize) {
-        if self.nodes[node].station.is_none() || self.nodes[other].station.is_none() {
-            return;
-        }
-        self.summary.breaks += 1;
-        self.lose_packets(node, Some(other));
-        self.lose_packets(other, Some(node));
-        let view = self.newest_view();
-        let until = Epoch(view.epoch.0 + 1);
-        let (a, b) = (MemberNo(node as u16), MemberNo(other as u16));
-        self.cut.insert((a, b), until);
-        self.cut.insert((b, a), until);
-        self.new_epoch(view);
-    }
-
-    /// Each link of a node loses what would arrive after a moment of its own.
-    fn lose_packets(&mut self, from: usize, to: Option<usize>) {
-        let from = MemberNo(from as u16);
-        let cuts: Vec<_> = self.nodes.iter().map(|_| self.random.between(0, 100_000)).collect();
-        let now = self.now;
-        for Reverse((time, _, at, _, what)) in &self.agenda {
-            if let What::Deliver { from: (sender, _), packet } = what
-                && *sender == from
-                && to.is_none_or(|to| to == *at)
-                && *time > now + cuts[*at]
-            {
-                self.packets[*packet] = None;
-            }
-        }
-    }
-
-    fn recovered(&self) -> bool {
-        let alive = || self.nodes.iter().filter(|n| n.station.is_some());
-        alive().all(|n| n.view_at < self.now)
-            && alive().filter_map(|n| n.station.as_ref()).all(|s| s.engine.settled())
-    }
-
-    fn newest_view(&self) -> View {
-        self.views[self.views.len() - 1].clone()
-    }
-
-    fn new_epoch(&mut self, mut view: View) {
-        view.epoch.0 += 1;
-        self.announce(view);
-    }
-
-    /// Every node hears of every view, in order, each in its own time.
-    fn announce(&mut self, view: View) {
-        self.views.push(view);
-        let view = self.views.len() - 1;
-        for node in 0..self.nodes.len() {
-            if self.nodes[node].station.is_none() {
-                continue;
-            }
-            let hears = (self.now + self.random.between(1_000, 200_000)).max(self.nodes[node].view_at + 1);
-            self.nodes[node].view_at = hears;
-            let run = self.nodes[node].run;
-            self.at(hears - self.now, node, run, What::View { view });
-        }
     }
 }

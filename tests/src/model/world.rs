@@ -30,6 +30,8 @@ pub struct Scope {
     pub evictions: u8,
     pub crashes: u8,
     pub restarts: u8,
+    /// Who can die.
+    pub mortals: Vec<usize>,
     /// Nodes know the homes already.
     pub warm: bool,
     /// Messages across epochs are delivered like others. Otherwise those that are too old vanish at once and those that are
@@ -152,7 +154,7 @@ impl World {
             if self.evictions > 0 {
                 steps.extend(station.engine.pages().map(|p| Step::Evict { node: at, page: p.page }));
             }
-            if self.crashes > 0 {
+            if self.crashes > 0 && scope.mortals.contains(&at) {
                 steps.push(Step::Crash { node: at });
             }
         }
