@@ -12,7 +12,7 @@ use scios::Nanos;
 
 const PROCESS: MapperId = MapperId(1);
 
-/// Engines that hear each other at once; surfaces let go at once.
+/// Engines that hear each other at once; surfaces let go at once, of runs of pages together.
 struct Net {
     engines: Vec<Engine>,
     messages: Vec<(MemberNo, MemberNo, Message)>,
@@ -47,6 +47,15 @@ impl Net {
         let mut todo = VecDeque::from([(node, input)]);
         while let Some((node, input)) = todo.pop_front() {
             let effects: Effects = self.engines[node].handle(Nanos::ZERO, input);
+            let mut released: Vec<(PageId, u16, MapperId, Option<Mode>)> = Vec::new();
+            let mut release = |page: PageId, mapper: MapperId, left: Option<Mode>| match released.last_mut() {
+                Some((first, run, m, l))
+                    if (*m, *l) == (mapper, left) && first.ahead(u32::from(*run)) == Some(page) =>
+                {
+                    *run += 1;
+                }
+                _ => released.push((page, 1, mapper, left)),
+            };
             for effect in effects {
                 match effect {
                     Effect::Send { to, message } => {
@@ -54,17 +63,17 @@ impl Net {
                         self.messages.push((from, to, message.clone()));
                         todo.push_back((usize::from(to.0), Input::Message { from, message }));
                     }
-                    Effect::Revoke { page, mapper } => {
-                        todo.push_back((node, Input::Released { page, mapper, left: None }));
-                    }
-                    Effect::Downgrade { page, mapper } => {
-                        todo.push_back((node, Input::Released { page, mapper, left: Some(Mode::Read) }));
-                    }
+                    Effect::Revoke { page, mapper } => release(page, mapper, None),
+                    Effect::Downgrade { page, mapper } => release(page, mapper, Some(Mode::Read)),
                     Effect::Install { page, .. } => self.installed.push((node, page)),
                     Effect::Distrust { why, .. } => panic!("{why}"),
                     _ => {}
                 }
             }
+            let released = released.into_iter();
+            todo.extend(
+                released.map(|(page, run, mapper, left)| (node, Input::Released { page, run, mapper, left })),
+            );
         }
     }
 

@@ -105,7 +105,11 @@ impl Engine {
         match input {
             Input::Fault(fault) => self.fault(&mut turn, fault),
             Input::Cancel { page, token } => self.cancel(&mut turn, page, token),
-            Input::Released { page, mapper, left } => self.released(&mut turn, page, mapper, left),
+            Input::Released { page, run, mapper, left } => {
+                for page in (0..u32::from(run)).map_while(|n| page.ahead(n)) {
+                    self.released(&mut turn, page, mapper, left);
+                }
+            }
             Input::Evict { page } => self.evict(&mut turn, page),
             Input::Timer { page } => self.timer(&mut turn, page),
             Input::Message { from, message } => self.receive(&mut turn, from, message),
@@ -127,7 +131,7 @@ impl Engine {
 
     /// Fences by epoch: the past is dropped, the future is kept until this node gets there.
     pub(super) fn receive(&mut self, turn: &mut Turn, from: MemberNo, message: Message) {
-        let current = message.epoch == self.epoch() || self.is_mutant(mutant!(AcceptOldEpoch));
+        let current = message.epoch == self.epoch() || mutant!(self, AcceptOldEpoch);
         if message.epoch > self.epoch() {
             if self.early.len() >= EARLY_MESSAGES_MAX {
                 return turn.distrust(from, message.page, Violation::TooEarly);
@@ -177,28 +181,16 @@ impl Engine {
             self.send(turn, home, page, body);
         }
     }
-
-    /// Whether the engine was built with this fault, to see that the checker finds it. Never in production.
-    #[cfg(feature = "mutations")]
-    pub(super) fn is_mutant(&self, mutation: Mutation) -> bool {
-        self.config.mutation == Some(mutation)
-    }
-
-    #[cfg(not(feature = "mutations"))]
-    #[inline(always)]
-    pub(super) fn is_mutant(&self, (): ()) -> bool {
-        false
-    }
 }
 
-/// Names a mutation where there are any, and nothing where there are none.
+/// Whether the engine was built with this fault, to see that the checker finds it. Never in production.
 macro_rules! mutant {
-    ($name:ident) => {{
+    ($engine:expr, $name:ident) => {{
         #[cfg(feature = "mutations")]
-        let mutation = super::mutation::Mutation::$name;
+        let is_mutant = $engine.config.mutation == Some(super::mutation::Mutation::$name);
         #[cfg(not(feature = "mutations"))]
-        let mutation = ();
-        mutation
+        let is_mutant = false;
+        is_mutant
     }};
 }
 pub(super) use mutant;

@@ -70,7 +70,7 @@ impl Engine {
     }
 
     pub(super) fn on_ack(&mut self, turn: &mut Turn, from: MemberNo, page: PageId) {
-        let lose_early = self.is_mutant(mutant!(LoseEarlyAck));
+        let lose_early = mutant!(self, LoseEarlyAck);
         let held = self.held.entry(page).or_default();
         if matches!(held.state, PageState::AskWrite | PageState::Arrived | PageState::SharedAskWrite) {
             let busy = held.busy();
@@ -85,8 +85,8 @@ impl Engine {
 
     /// A writer has won once the page and every acknowledgement are here.
     fn complete(&mut self, turn: &mut Turn, page: PageId) {
-        let early = self.is_mutant(mutant!(WriteBeforeAcks));
-        let one_less = u16::from(self.is_mutant(mutant!(OneAckLess)));
+        let early = mutant!(self, WriteBeforeAcks);
+        let one_less = u16::from(mutant!(self, OneAckLess));
         let Some(held) = self.held.get_mut(&page) else { return };
         let version = held.version;
         let busy = held.busy();
@@ -122,7 +122,7 @@ impl Engine {
     fn confirm(&mut self, turn: &mut Turn, page: PageId, confirm: Confirm, giver: MemberNo) {
         match confirm {
             Confirm::Nobody => {}
-            _ if self.is_mutant(mutant!(DontConfirm)) => {}
+            _ if mutant!(self, DontConfirm) => {}
             Confirm::Giver => self.send(turn, giver, page, Body::Got),
             Confirm::Home => self.send_home(turn, page, Body::Done),
         }
@@ -135,7 +135,7 @@ impl Engine {
             turn.distrust(from, page, Violation::Unasked);
         } else if self.change(turn, from, page, PageEvent::Release) {
             self.forget_ceded(turn, page);
-            if !self.is_mutant(mutant!(GiverStaysSilent)) {
+            if !mutant!(self, GiverStaysSilent) {
                 self.send_home(turn, page, Body::Done);
             }
         }

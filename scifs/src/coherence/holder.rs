@@ -16,6 +16,8 @@ impl Engine {
     pub(super) fn fault(&mut self, turn: &mut Turn, fault: Fault) {
         let Fault { page, mapper, mode, fresh, run, token } = fault;
         self.want(turn, page, Waiter { mapper, mode, fresh, token: Some(token) });
+        // Nobody can fill the kernel's page cache unasked; for it, pages fetched ahead only come to this node.
+        let mapper = if mapper.copies() { MapperId::DIRECT } else { mapper };
         for ahead in (1..u32::from(run)).map_while(|n| page.ahead(n)) {
             self.want(turn, ahead, Waiter { mapper, mode, fresh: false, token: None });
         }
@@ -103,7 +105,7 @@ impl Engine {
     }
 
     fn clear(&mut self, turn: &mut Turn, page: PageId, losers: Vec<(MapperId, Loses)>) -> bool {
-        let ignore = self.is_mutant(mutant!(DontWaitForMappers));
+        let ignore = mutant!(self, DontWaitForMappers);
         let Some(held) = self.held.get_mut(&page) else { return false };
         for (mapper, loses) in losers {
             turn.effects.push(match loses {

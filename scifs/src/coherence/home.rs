@@ -13,8 +13,7 @@ const VERSION_EPOCH_SHIFT: u32 = 32;
 
 impl Engine {
     pub(super) fn on_get(&mut self, turn: &mut Turn, from: MemberNo, page: PageId, mode: Mode, fresh: bool) {
-        if self.is_mutant(mutant!(DropQueued)) && self.directory.get(&page).is_some_and(|e| e.busy.is_some())
-        {
+        if mutant!(self, DropQueued) && self.directory.get(&page).is_some_and(|e| e.busy.is_some()) {
             return;
         }
         self.enqueue(turn, from, page, Request::Get(Ask { by: from, mode, fresh }));
@@ -61,7 +60,7 @@ impl Engine {
                 Request::Get(ask) => self.grant(turn, page, ask),
                 Request::Put(by) => self.take_back(turn, page, by),
             };
-            if self.is_mutant(mutant!(DontWaitForDone)) {
+            if mutant!(self, DontWaitForDone) {
                 continue;
             }
             self.entry(page).busy().transfer = transfer;
@@ -77,7 +76,7 @@ impl Engine {
             self.send(turn, ask.by, page, Body::Refuse);
             return None;
         }
-        let raise = ask.mode == Mode::Write && !self.is_mutant(mutant!(ReuseVersion));
+        let raise = ask.mode == Mode::Write && !mutant!(self, ReuseVersion);
         let first_of_epoch = self.epoch().0 << VERSION_EPOCH_SHIFT;
         let entry = self.entry(page);
         let was_lost = entry.holders == Holders::Lost;
@@ -127,7 +126,7 @@ impl Engine {
     /// stays: others that were lent from it may not have arrived yet.
     fn take_back(&mut self, turn: &mut Turn, page: PageId, by: MemberNo) -> Option<Transfer> {
         let me = self.me;
-        let expel_last = self.is_mutant(mutant!(ExpelLastCopy));
+        let expel_last = mutant!(self, ExpelLastCopy);
         let entry = self.entry(page);
         let version = entry.version;
         if by == me || !entry.holders.contains(by) {

@@ -15,7 +15,9 @@ pub enum Input {
     Cancel { page: PageId, token: Token },
     /// A mapper lost its hold: the answer to `Revoke` (nothing left) and `Downgrade` (reading left; a surface that
     /// can't downgrade revokes), after its changes are in the frame. Also unasked, when a surface unmaps or dies.
-    Released { page: PageId, mapper: MapperId, left: Option<Mode> },
+    /// `run` pages from `page` on, within one extent: what was taken in one call is answered in one input, so that what it
+    /// lets through leaves in one message.
+    Released { page: PageId, run: u16, mapper: MapperId, left: Option<Mode> },
     /// Memory is short: give this page up if nobody here needs it. Ends in `Free`, or in nothing.
     Evict { page: PageId },
     /// A member's message. The bytes that it carries stay with the driver until the effects are performed.
@@ -72,7 +74,8 @@ pub enum Effect {
     Zero {
         page: PageId,
     },
-    /// Let the mapper do `mode`, and answer the request if a token is there. For `MapperId::DIRECT`: access the frame now.
+    /// Let the mapper do `mode`, and answer the request if a token is there. For `MapperId::DIRECT`:
+    /// access the frame now if there is a token.
     Install {
         page: PageId,
         mapper: MapperId,

@@ -78,7 +78,7 @@ impl Engine {
             Holders::Shared(set) => set.iter().any(lives),
             Holders::Exclusive(owner) => lives(*owner),
         };
-        if on_its_way && !in_transfer || self.is_mutant(mutant!(LostReadsAsZeros)) {
+        if on_its_way && !in_transfer || mutant!(self, LostReadsAsZeros) {
             Holders::Untouched
         } else {
             Holders::Lost

@@ -49,12 +49,12 @@ impl Engine {
         let base = self.recovery.take().map_or(before, |unfinished| unfinished.base);
         let awaiting = self.view.members.iter().map(|m| m.no).collect();
         let recovery = Recovery { base, awaiting, pages: BTreeMap::new(), wheres: Vec::new() };
-        self.recovery = (!self.is_mutant(mutant!(ServeBeforeReports))).then(|| Box::new(recovery));
+        self.recovery = (!mutant!(self, ServeBeforeReports)).then(|| Box::new(recovery));
         self.report_all(turn);
         let wanted: Vec<_> =
             self.held.iter().filter(|(_, h)| h.busy.is_some()).map(|(page, _)| *page).collect();
         for page in wanted {
-            if !self.is_mutant(mutant!(DontAskAgain)) {
+            if !mutant!(self, DontAskAgain) {
                 self.advance(turn, page);
             }
         }
@@ -69,7 +69,7 @@ impl Engine {
     }
 
     fn fence_pages(&mut self, before: Epoch) {
-        let forget_ceded = self.is_mutant(mutant!(ForgetCededAtFence));
+        let forget_ceded = mutant!(self, ForgetCededAtFence);
         let mut held = std::mem::take(&mut self.held);
         for page in held.values_mut() {
             if let Ok(state) = page.state.on(PageEvent::Fence) {
@@ -97,7 +97,7 @@ impl Engine {
 
     /// The registrar takes over what a dead home leaves. Everybody comes to the same result for itself.
     fn rehome(&mut self, before: Epoch) {
-        let untouched = self.is_mutant(mutant!(DeadHomeWasUntouched));
+        let untouched = mutant!(self, DeadHomeWasUntouched);
         for (extent, registration) in std::mem::take(&mut self.registered) {
             self.extents.entry(extent).or_default().home.get_or_insert(registration.home);
         }
@@ -135,11 +135,11 @@ impl Engine {
 
     fn held_as(&self, held: &Held) -> Option<HeldAs> {
         match held.state {
-            PageState::Shared if self.is_mutant(mutant!(HideShared)) => None,
+            PageState::Shared if mutant!(self, HideShared) => None,
             PageState::Shared => Some(HeldAs::Shared),
             PageState::Exclusive => Some(HeldAs::Exclusive),
             PageState::Ceded => {
-                let revive = self.is_mutant(mutant!(ReviveHistory));
+                let revive = mutant!(self, ReviveHistory);
                 let taker_lives = revive || held.busy.as_deref().is_some_and(|b| b.taker.is_some());
                 Some(HeldAs::Ceded { taker_lives })
             }

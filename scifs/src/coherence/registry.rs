@@ -58,7 +58,7 @@ impl Engine {
             Some(Registration { home, unnoted: None }) => {
                 let home = *home;
                 self.send(turn, from, extent.first(), Body::Here { home });
-                if self.is_mutant(mutant!(ForgetRegistration)) {
+                if mutant!(self, ForgetRegistration) {
                     self.registered.remove(&extent);
                 }
             }

@@ -184,7 +184,7 @@ impl Setup {
                 only_write: false,
                 until_ns: u64::MAX,
             },
-            spaced: seed % 4 != 0,
+            spaced: !seed.is_multiple_of(4),
         }
     }
 }

@@ -184,7 +184,7 @@ impl Station {
         if let Some(left) = left {
             self.maps.insert((page, mapper), left);
         }
-        self.feed(now, Input::Released { page, mapper, left }, &[], clock, out)
+        self.feed(now, Input::Released { page, run: 1, mapper, left }, &[], clock, out)
     }
 
     /// Performs effects; gives back the mappings that prompt surfaces are to release.

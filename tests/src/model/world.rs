@@ -179,7 +179,8 @@ impl World {
                 self.absorb(node, out);
             }
             Step::View { node } => {
-                for view in self.views[usize::from(self.nodes[node].views)..].to_vec() {
+                let views = Arc::clone(&self.views);
+                for view in views.iter().skip(usize::from(self.nodes[node].views)).cloned() {
                     self.nodes[node].views += 1;
                     self.with(node, |s, clock| s.feed(now, Input::View(view), &[], clock, &mut out))?;
                 }
