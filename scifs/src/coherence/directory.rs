@@ -35,6 +35,8 @@ pub(super) struct Transfer {
     pub(super) giver: Option<MemberNo>,
     /// The page is lost until this is done.
     pub(super) revives: bool,
+    /// What is under way is no transfer but the news for `expect`, the giver of one that was cut short, that its copy is the page.
+    pub(super) keeps: bool,
 }
 
 impl Entry {

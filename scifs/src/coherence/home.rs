@@ -101,7 +101,7 @@ impl Engine {
         let confirm = if wait { Confirm::Home } else { Confirm::Nobody };
         let grant = Grant { mode: ask.mode, data, acks, version, confirm };
         self.send(turn, ask.by, page, Body::Grant(grant));
-        wait.then_some(Transfer { expect: ask.by, giver, revives: was_lost })
+        wait.then_some(Transfer { expect: ask.by, giver, revives: was_lost, keeps: false })
     }
 
     fn forward(
@@ -119,7 +119,7 @@ impl Engine {
             Task::Lend if giver != self.me => ask.by,
             _ => giver,
         };
-        Transfer { expect, giver: Some(giver), revives: false }
+        Transfer { expect, giver: Some(giver), revives: false, keeps: false }
     }
 
     /// A member would like to give up its copy. A surplus one is dropped; the only one comes home. The home's own copy
@@ -138,7 +138,7 @@ impl Engine {
             set.remove(by);
             let order = Order { task: Task::Expel, to: me, acks: 0, version };
             self.send(turn, by, page, Body::Order(order));
-            return Some(Transfer { expect: by, giver: None, revives: false });
+            return Some(Transfer { expect: by, giver: None, revives: false, keeps: false });
         }
         let waiter = Waiter { mapper: MapperId::DIRECT, mode: Mode::Write, fresh: false, token: None };
         self.want(turn, page, waiter);

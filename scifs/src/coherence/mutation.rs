@@ -60,12 +60,14 @@ pub enum Mutation {
     LostReadsAsZeros,
     /// Nobody remembers that a dead home's extent was in use.
     DeadHomeWasUntouched,
+    /// That a giver was told to keep its copy is forgotten in the next change of epoch.
+    ForgetVerdict,
     /// The registrar gives each toucher an answer of its own.
     ForgetRegistration,
 }
 
 impl Mutation {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::AckAndKeep,
         Self::WriteBeforeAcks,
         Self::OneAckLess,
@@ -91,6 +93,7 @@ impl Mutation {
         Self::DontAskAgain,
         Self::LostReadsAsZeros,
         Self::DeadHomeWasUntouched,
+        Self::ForgetVerdict,
         Self::ForgetRegistration,
     ];
 

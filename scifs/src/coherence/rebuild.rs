@@ -33,7 +33,8 @@ impl Engine {
         for page in self.directory.keys() {
             reports.entry(*page).or_default();
         }
-        for (page, reports) in reports {
+        for (page, mut reports) in reports {
+            self.remember_verdict(page, &mut reports);
             self.rebuild(turn, page, &reports, recovery.base);
         }
         self.note_all(turn);
@@ -47,16 +48,32 @@ impl Engine {
         }
     }
 
+    /// A giver that was told to keep its copy, but had not heard it when the epoch changed again, still has the page,
+    /// whatever has become of the taker since.
+    fn remember_verdict(&self, page: PageId, reports: &mut Reports) {
+        let Some(told) = self.directory.get(&page).and_then(Entry::transfer).filter(|t| t.keeps) else {
+            return;
+        };
+        for (member, held, _) in reports.iter_mut().filter(|_| !mutant!(self, ForgetVerdict)) {
+            if *member == told.expect && matches!(held, HeldAs::Ceded { .. }) {
+                *held = HeldAs::Ceded { taker_lives: true };
+            }
+        }
+    }
+
     fn rebuild(&mut self, turn: &mut Turn, page: PageId, reports: &Reports, base: Epoch) {
         let before = self.entry(page).clone();
         let verdict = judge(reports).unwrap_or_else(|| Verdict {
-            holders: self.unreported(&before, base),
+            holders: match ceded(reports) {
+                Some(_) if !mutant!(self, ForgetVerdict) => Holders::Lost,
+                _ => self.unreported(&before, base),
+            },
             settle: ceded(reports).map(|(giver, _)| (giver, false)),
         });
         let newest = reports.iter().map(|(_, _, version)| *version).max().unwrap_or(0);
         let transfer = verdict.settle.map(|(giver, keep)| {
             self.send(turn, giver, page, Body::Settle { keep });
-            Transfer { expect: giver, giver: None, revives: false }
+            Transfer { expect: giver, giver: None, revives: false, keeps: keep }
         });
         let entry = self.entry(page);
         entry.holders = verdict.holders;

@@ -47,6 +47,7 @@ pub fn peaceful(nodes: usize, pages: u64, ops_per_thread: u32) -> Scope {
         evictions: 0,
         crashes: 0,
         restarts: 0,
+        shocks: 0,
         mortals: (0..nodes).collect(),
         warm: true,
         mixed_epochs: false,
@@ -91,6 +92,11 @@ pub fn overwriting(scope: Scope) -> Scope {
         _ => None,
     }));
     Scope { ops, ..scope }
+}
+
+/// A node dies, and the epoch also changes once for another reason: views may come while the last one is being dealt with.
+pub fn shaken(nodes: usize, pages: u64, ops_per_thread: u32) -> Scope {
+    Scope { shocks: 1, restarts: 0, ..deadly(nodes, pages, ops_per_thread) }
 }
 
 /// Messages cross the change of epoch.

@@ -30,6 +30,8 @@ pub struct Scope {
     pub evictions: u8,
     pub crashes: u8,
     pub restarts: u8,
+    /// Changes of epoch in which nobody leaves.
+    pub shocks: u8,
     /// Who can die.
     pub mortals: Vec<usize>,
     /// Nodes know the homes already.
@@ -61,20 +63,46 @@ pub struct World {
     evictions: u8,
     crashes: u8,
     restarts: u8,
+    shocks: u8,
     /// Pages that can't be lost, since only survivors had copies and nothing was under way.
     safe: BTreeSet<PageId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    Begin { node: usize, thread: usize, op: Op },
-    Deliver { from: MemberNo, to: MemberNo },
-    Release { node: usize, page: PageId, mapper: MapperId },
-    Timer { node: usize, page: PageId },
-    View { node: usize },
-    Evict { node: usize, page: PageId },
-    Crash { node: usize },
-    Restart { node: usize },
+    Begin {
+        node: usize,
+        thread: usize,
+        op: Op,
+    },
+    Deliver {
+        from: MemberNo,
+        to: MemberNo,
+    },
+    Release {
+        node: usize,
+        page: PageId,
+        mapper: MapperId,
+    },
+    Timer {
+        node: usize,
+        page: PageId,
+    },
+    View {
+        node: usize,
+    },
+    Evict {
+        node: usize,
+        page: PageId,
+    },
+    Crash {
+        node: usize,
+    },
+    Restart {
+        node: usize,
+    },
+    /// The epoch changes, though nobody leaves: a connection broke, says the membership.
+    Shock,
 }
 
 impl World {
@@ -90,6 +118,7 @@ impl World {
             evictions: scope.evictions,
             crashes: scope.crashes,
             restarts: scope.restarts,
+            shocks: scope.shocks,
             safe: BTreeSet::new(),
         };
         for (no, mappers) in scope.threads.iter().enumerate() {
@@ -158,6 +187,9 @@ impl World {
                 steps.push(Step::Crash { node: at });
             }
         }
+        if self.shocks > 0 {
+            steps.push(Step::Shock);
+        }
         steps
     }
 
@@ -193,6 +225,7 @@ impl World {
             }
             Step::Crash { node } => self.crash(node),
             Step::Restart { node } => self.restart(scope, node)?,
+            Step::Shock => self.shock(),
         }
         if !scope.mixed_epochs && self.crashed() {
             let epochs: Vec<_> = (0..self.nodes.len() as u16).map(|no| self.epoch(MemberNo(no))).collect();
@@ -231,6 +264,13 @@ impl World {
         let last = self.views[self.views.len() - 1].clone();
         let members = last.members.iter().filter(|m| m.no != gone).copied().collect();
         Arc::make_mut(&mut self.views).push(View { epoch: Epoch(last.epoch.0 + 1), members });
+    }
+
+    fn shock(&mut self) {
+        self.shocks -= 1;
+        let mut view = self.views[self.views.len() - 1].clone();
+        view.epoch.0 += 1;
+        Arc::make_mut(&mut self.views).push(view);
     }
 
     fn restart(&mut self, scope: &Scope, node: usize) -> Result<(), Violation> {
@@ -297,7 +337,7 @@ impl World {
         let mut net: Vec<_> = self.net.iter().map(|(from, to, packet)| (*from, *to, packet.0)).collect();
         net.sort_by_key(|(from, to, _)| (*from, *to));
         let nodes: Vec<_> = self.nodes.iter().map(|n| (n.hash, n.views)).collect();
-        let luck = (self.evictions, self.crashes, self.restarts, &self.safe, self.views.len());
+        let luck = (self.evictions, self.crashes, self.restarts, self.shocks, &self.safe, self.views.len());
         fingerprint(&(nodes, net, &self.clock, luck))
     }
 

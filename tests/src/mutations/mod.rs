@@ -7,7 +7,9 @@ use std::sync::Arc;
 use scifs::coherence::Mutation;
 
 use crate::model::explore::{Found, explore};
-use crate::model::scopes::{cold, deadly, evicting, holding, mixed_epochs, overwriting, peaceful, surfaces};
+use crate::model::scopes::{
+    cold, deadly, evicting, holding, mixed_epochs, overwriting, peaceful, shaken, surfaces,
+};
 use crate::model::world::Scope;
 use careless::{LendWithoutAsking, SideBySide};
 
@@ -56,6 +58,7 @@ fn scope(mutation: Mutation) -> Scope {
         M::AcceptOldEpoch => mixed_epochs(deadly(3, 1, 1)),
         M::ForgetCededAtFence | M::ReviveHistory | M::HideShared | M::ServeBeforeReports => deadly(3, 1, 1),
         M::DontAskAgain | M::LostReadsAsZeros | M::DeadHomeWasUntouched => deadly(3, 1, 1),
+        M::ForgetVerdict => shaken(3, 1, 1),
         M::ForgetRegistration => cold(peaceful(3, 1, 1)),
     }
 }
@@ -70,6 +73,7 @@ pub fn sound() -> Vec<(&'static str, Scope)> {
         ("evictions and a death", evicting(deadly(3, 1, 1), 1)),
         ("unknown homes", cold(peaceful(3, 2, 1))),
         ("unknown homes and a death", cold(deadly(3, 1, 1))),
+        ("two changes of epoch", shaken(3, 1, 1)),
         ("messages across epochs", mixed_epochs(deadly(3, 1, 1))),
         ("whole pages overwritten, and a death", overwriting(deadly(3, 1, 1))),
     ]
