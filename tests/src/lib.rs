@@ -1,4 +1,7 @@
-//! Tests that need more than one crate.
+//! Tests that need more than one crate, and what they share.
 
+pub mod cluster;
+pub mod conformance;
+pub mod invariants;
 pub mod model;
 pub mod mutations;

@@ -24,7 +24,7 @@ fn page(index: u32) -> PageId {
 }
 
 impl Net {
-    fn new(nodes: u16) -> Self {
+    fn new(nodes: u32) -> Self {
         let members = (0..nodes).map(|no| Member { no: MemberNo(no), joined: Epoch(0) }).collect();
         let view = View { epoch: Epoch(1), members };
         let config = Arc::new(Config {
@@ -59,9 +59,9 @@ impl Net {
             for effect in effects {
                 match effect {
                     Effect::Send { to, message } => {
-                        let from = MemberNo(node as u16);
+                        let from = MemberNo(node as u32);
                         self.messages.push((from, to, message.clone()));
-                        todo.push_back((usize::from(to.0), Input::Message { from, message }));
+                        todo.push_back((to.0 as usize, Input::Message { from, message }));
                     }
                     Effect::Revoke { page, mapper } => release(page, mapper, None),
                     Effect::Downgrade { page, mapper } => release(page, mapper, Some(Mode::Read)),
@@ -170,7 +170,7 @@ fn nonsense_from_a_peer_changes_nothing_and_panics_nobody() {
         let task = [Task::Lend, Task::Cede, Task::Invalidate, Task::Expel][random(4) as usize];
         let data = [Data::Kept, Data::Zero, Data::Carried][random(3) as usize];
         let confirm = [Confirm::Nobody, Confirm::Giver, Confirm::Home][random(3) as usize];
-        let to = MemberNo(random(70_000) as u16);
+        let to = MemberNo(random(70_000) as u32);
         let (acks, version) = (random(70_000) as u16, random(u64::MAX));
         let body = match random(14) {
             0 => Body::Where,
@@ -191,7 +191,7 @@ fn nonsense_from_a_peer_changes_nothing_and_panics_nobody() {
         let page =
             PageId { segment: SegmentId(7 + random(2)), index: [0, 1, 600, u32::MAX][random(4) as usize] };
         let message = Message { epoch: Epoch(random(3)), page, run: random(20) as u16, body };
-        let from = MemberNo(random(4) as u16);
+        let from = MemberNo(random(4) as u32);
         let effects = net.engines[0].handle(Nanos::ZERO, Input::Message { from, message });
         distrusted += usize::from(effects.as_slice().iter().any(|e| matches!(e, Effect::Distrust { .. })));
     }

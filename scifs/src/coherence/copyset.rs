@@ -1,5 +1,5 @@
 //! Who holds a copy of a page. A handful of members inline, any number beyond that as a bit set by member number:
-//! a page that all of 1,000 nodes read costs 128 bytes, one that few read costs nothing extra.
+//! a page that all of 1,000 nodes read costs 256 bytes, one that few read costs nothing extra.
 //!
 //! The form follows from the content alone, so equal sets are equal values and hash alike.
 
@@ -7,14 +7,14 @@ use std::fmt;
 
 use super::ids::MemberNo;
 
-const INLINE: usize = 6;
+const INLINE: usize = 5;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum CopySet {
-    /// Sorted, at most `INLINE`; the rest of the array is zero.
-    Few { len: u8, members: [u16; INLINE] },
-    /// More than `INLINE`; no zero word at the end.
-    Many(Box<Vec<u64>>),
+    /// Ascending, at most `INLINE`; the rest of the array is zero.
+    Few { len: u8, members: [u32; INLINE] },
+    /// More than `INLINE`: 64 numbers a word, ascending, without empty words.
+    Many(Box<Vec<(u32, u64)>>),
 }
 
 impl Default for CopySet {
@@ -31,7 +31,7 @@ impl CopySet {
     pub fn len(&self) -> usize {
         match self {
             Self::Few { len, .. } => usize::from(*len),
-            Self::Many(words) => words.iter().map(|w| w.count_ones() as usize).sum(),
+            Self::Many(words) => words.iter().map(|(_, word)| word.count_ones() as usize).sum(),
         }
     }
 
@@ -43,7 +43,9 @@ impl CopySet {
         match self {
             Self::Few { len, members } => members.iter().take(usize::from(*len)).any(|m| *m == member.0),
             Self::Many(words) => {
-                words.get(usize::from(member.0 / 64)).is_some_and(|w| w >> (member.0 % 64) & 1 == 1)
+                let word = words.binary_search_by_key(&(member.0 / 64), |(at, _)| *at);
+                let word = word.ok().and_then(|found| words.get(found));
+                word.is_some_and(|(_, word)| word >> (member.0 % 64) & 1 == 1)
             }
         }
     }
@@ -54,16 +56,12 @@ impl CopySet {
 
     /// In ascending order.
     pub fn iter(&self) -> impl Iterator<Item = MemberNo> + '_ {
-        let few = match self {
-            Self::Few { len, members } => members.get(..usize::from(*len)).unwrap_or_default(),
-            Self::Many(_) => &[],
+        let (few, many): (&[u32], &[(u32, u64)]) = match self {
+            Self::Few { len, members } => (members.get(..usize::from(*len)).unwrap_or_default(), &[]),
+            Self::Many(words) => (&[], words),
         };
-        let many: &[u64] = match self {
-            Self::Few { .. } => &[],
-            Self::Many(words) => words,
-        };
-        let bits = many.iter().enumerate().flat_map(|(i, w)| {
-            (0..64u16).filter(move |bit| w >> bit & 1 == 1).map(move |bit| MemberNo(i as u16 * 64 + bit))
+        let bits = many.iter().flat_map(|(at, word)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| MemberNo(at * 64 + bit))
         });
         few.iter().map(|m| MemberNo(*m)).chain(bits)
     }
@@ -72,13 +70,7 @@ impl CopySet {
         match self {
             Self::Few { .. } if self.contains(member) => {}
             Self::Few { .. } => *self = self.iter().chain(std::iter::once(member)).collect(),
-            Self::Many(words) => {
-                let at = usize::from(member.0 / 64);
-                words.resize(words.len().max(at + 1), 0);
-                if let Some(word) = words.get_mut(at) {
-                    *word |= 1 << (member.0 % 64);
-                }
-            }
+            Self::Many(words) => add(words, member),
         }
     }
 
@@ -89,9 +81,21 @@ impl CopySet {
     }
 }
 
+fn add(words: &mut Vec<(u32, u64)>, member: MemberNo) {
+    let bit = 1 << (member.0 % 64);
+    match words.binary_search_by_key(&(member.0 / 64), |(at, _)| *at) {
+        Ok(found) => {
+            if let Some((_, word)) = words.get_mut(found) {
+                *word |= bit;
+            }
+        }
+        Err(place) => words.insert(place, (member.0 / 64, bit)),
+    }
+}
+
 impl FromIterator<MemberNo> for CopySet {
     fn from_iter<I: IntoIterator<Item = MemberNo>>(iter: I) -> Self {
-        let mut all: Vec<u16> = iter.into_iter().map(|m| m.0).collect();
+        let mut all: Vec<u32> = iter.into_iter().map(|m| m.0).collect();
         all.sort_unstable();
         all.dedup();
         if all.len() <= INLINE {
@@ -99,12 +103,8 @@ impl FromIterator<MemberNo> for CopySet {
             members.iter_mut().zip(&all).for_each(|(slot, m)| *slot = *m);
             return Self::Few { len: all.len() as u8, members };
         }
-        let mut words = vec![0u64; all.last().map_or(0, |m| usize::from(m / 64) + 1)];
-        for m in all {
-            if let Some(word) = words.get_mut(usize::from(m / 64)) {
-                *word |= 1 << (m % 64);
-            }
-        }
+        let mut words = Vec::new();
+        all.into_iter().for_each(|m| add(&mut words, MemberNo(m)));
         Self::Many(Box::new(words))
     }
 }
@@ -135,11 +135,11 @@ mod tests {
 
     #[test]
     fn equal_sets_have_one_form() {
-        let a: CopySet = [900, 1, 2, 3, 4, 5, 6].map(MemberNo).into_iter().collect();
+        let a: CopySet = [4_000_000_000, 1, 2, 3, 4, 5, 6].map(MemberNo).into_iter().collect();
         let mut b = a.clone();
         b.insert(MemberNo(2000));
         b.remove(MemberNo(2000));
         assert_eq!(a, b);
-        assert!(size_of::<CopySet>() <= 16);
+        assert!(size_of::<CopySet>() <= 24);
     }
 }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use super::limits::EXTENT_PAGES;
 
-/// A member of the cluster by its dense number, given by the membership. The driver maps it to a `NodeId`. A number may
-/// be given again, but only in a later epoch than the one in which its last owner left.
+/// A member of the cluster by its number, given by the membership. The driver maps it to a `NodeId`. A number may be
+/// given again, but only in a later epoch than the one in which its last owner left.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MemberNo(pub u16);
+pub struct MemberNo(pub u32);
 
 /// Counts departures: raised by the membership's log whenever a member leaves (or a connection between two members
 /// broke, so that messages are missing), never by a member that only joins.

@@ -72,8 +72,8 @@ mod tests {
     use super::super::input::Member;
     use super::*;
 
-    fn view(epoch: u64, members: &[u16]) -> View {
-        let member = |no: &u16| Member { no: MemberNo(*no), joined: Epoch(0) };
+    fn view(epoch: u64, members: &[u32]) -> View {
+        let member = |no: &u32| Member { no: MemberNo(*no), joined: Epoch(0) };
         View { epoch: Epoch(epoch), members: members.iter().map(member).collect() }
     }
 
@@ -86,8 +86,8 @@ mod tests {
         let registrars = Registrars::new(&view(1, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
         let (mut counts, mut deputies) = ([0; 10], [0; 10]);
         for extent in extents() {
-            counts[usize::from(registrars.registrar(extent).0)] += 1;
-            deputies[usize::from(registrars.deputy(extent).map_or(0, |d| d.0))] += 1;
+            counts[registrars.registrar(extent).0 as usize] += 1;
+            deputies[registrars.deputy(extent).map_or(0, |d| d.0) as usize] += 1;
         }
         assert!(
             counts.iter().chain(&deputies).all(|n| (9_000..11_000).contains(n)),

@@ -100,11 +100,11 @@ mod tests {
 
     const HOME: MemberNo = MemberNo(0);
 
-    fn shared(members: &[u16]) -> Holders {
+    fn shared(members: &[u32]) -> Holders {
         Holders::Shared(members.iter().map(|m| MemberNo(*m)).collect())
     }
 
-    fn ask(by: u16, mode: Mode) -> Ask {
+    fn ask(by: u32, mode: Mode) -> Ask {
         Ask { by: MemberNo(by), mode, fresh: false }
     }
 

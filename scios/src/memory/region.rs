@@ -25,6 +25,29 @@ pub enum MemoryError {
     Range { offset: u64, bytes: u64, region_bytes: u64 },
     #[error("an atomic needs 8 bytes at an address that 8 divides; {offset}+{bytes} are not")]
     Atomic { offset: u64, bytes: u64 },
+    #[error(
+        "{needed} more bytes are needed, but of memory={budget} only {free} are free and no more can be evicted; \
+         start the node with a larger memory=SIZE, add a node, or delete files"
+    )]
+    Full { needed: u64, free: u64, budget: u64 },
+    #[error("no {frames} adjacent frames are free; take them one by one")]
+    Fragmented { frames: usize },
+    #[error("{frames} adjacent frames were asked for; 1 to {max} can be had at once")]
+    Run { frames: usize, max: usize },
+    #[error("page {page} is outside a segment of {pages} pages")]
+    Page { page: u64, pages: u64 },
+    #[error("a segment of {bytes} bytes is impossible; 1 to {max} can be had")]
+    Segment { bytes: u64, max: u64 },
+    #[error("all staging buffers of {bytes} bytes and more are in use; go on when a transfer has ended")]
+    StagingBusy { bytes: usize },
+    #[error("no staging buffer has {bytes} bytes; the longest have {max}")]
+    StagingLength { bytes: usize, max: usize },
+    #[error("{asked} bytes are more than the {limit} bytes ({:.1} GiB) that {source_name}; ask for less, as in 50%", *limit as f64 / (1u64 << 30) as f64)]
+    LargerThanMachine { asked: u64, limit: u64, source_name: &'static str },
+    #[error("{asked} bytes are too little; a node needs at least {min} bytes")]
+    TooSmall { asked: u64, min: u64 },
+    #[error("cannot read how much memory the machine has from {path}: {what}")]
+    Machine { path: &'static str, what: String },
 }
 
 /// Unique within the process; what registration caches are keyed by.

@@ -20,6 +20,11 @@
 //! - **Liveness.** A peer from which nothing was heard for `liveness_timeout_ms` is down, whatever the network below says.
 //! - **Hostile bytes.** Whatever a peer sends costs at most its own connection, with a logged reason.
 
+pub mod liveness;
+pub mod rdma;
+pub mod sim;
+pub mod tcp;
+
 use std::fmt;
 use std::sync::Arc;
 

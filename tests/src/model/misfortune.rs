@@ -36,7 +36,7 @@ impl Sim {
         self.nodes[node].station = None;
         self.nodes[node].run += 1;
         let mut view = self.newest_view();
-        view.members.retain(|m| usize::from(m.no.0) != node);
+        view.members.retain(|m| m.no.0 as usize != node);
         self.new_epoch(view);
         if self.random.percent(60) {
             let after = self.random.between(1_000, 500_000);
@@ -51,7 +51,7 @@ impl Sim {
             return;
         }
         let mut view = self.newest_view();
-        view.members.push(Member { no: MemberNo(node as u16), joined: view.epoch });
+        view.members.push(Member { no: MemberNo(node as u32), joined: view.epoch });
         view.members.sort_by_key(|m| m.no);
         self.announce(view);
         self.nodes[node].view_at = self.now;
@@ -68,7 +68,7 @@ impl Sim {
         self.lose_packets(other, Some(node));
         let view = self.newest_view();
         let until = Epoch(view.epoch.0 + 1);
-        let (a, b) = (MemberNo(node as u16), MemberNo(other as u16));
+        let (a, b) = (MemberNo(node as u32), MemberNo(other as u32));
         self.cut.insert((a, b), until);
         self.cut.insert((b, a), until);
         self.new_epoch(view);
@@ -76,7 +76,7 @@ impl Sim {
 
     /// Each link of a node loses what would arrive after a moment of its own.
     fn lose_packets(&mut self, from: usize, to: Option<usize>) {
-        let from = MemberNo(from as u16);
+        let from = MemberNo(from as u32);
         let cuts: Vec<_> = self.nodes.iter().map(|_| self.random.between(0, 100_000)).collect();
         let now = self.now;
         for Reverse((time, _, at, _, what)) in &self.agenda {

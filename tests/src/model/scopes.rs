@@ -17,7 +17,7 @@ pub struct BySegment;
 
 impl Placement for BySegment {
     fn home(&self, extent: ExtentId, _: MemberNo, _: MemberNo) -> MemberNo {
-        MemberNo(extent.segment.0 as u16)
+        MemberNo(extent.segment.0 as u32)
     }
 }
 

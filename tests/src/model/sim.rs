@@ -125,7 +125,7 @@ pub fn run(seed: u64) -> Result<Summary, Violation> {
 
 /// How many writes each of `nodes` nodes gets done in 50 simulated milliseconds, when all of them do nothing but write to
 /// one page, a store every 0.2 µs, over a network of 2 to 60 µs.
-pub fn shares(seed: u64, nodes: u16, hold_min: Duration) -> Result<Vec<usize>, Violation> {
+pub fn shares(seed: u64, nodes: u32, hold_min: Duration) -> Result<Vec<usize>, Violation> {
     let setup = Setup {
         nodes,
         config: config(hold_min, Arc::new(FirstTouch)),
@@ -141,7 +141,7 @@ pub fn shares(seed: u64, nodes: u16, hold_min: Duration) -> Result<Vec<usize>, V
     };
     let mut sim = Sim::new(Random::new(seed), setup);
     sim.go()?;
-    let mut shares = vec![0; usize::from(nodes)];
+    let mut shares = vec![0; nodes as usize];
     for ((node, ..), thread) in &sim.names {
         shares[*node] += sim.history.count(*thread);
     }
@@ -151,7 +151,7 @@ pub fn shares(seed: u64, nodes: u16, hold_min: Duration) -> Result<Vec<usize>, V
 /// A cluster before it starts.
 #[derive(Debug)]
 struct Setup {
-    nodes: u16,
+    nodes: u32,
     config: Arc<Config>,
     pages: Vec<PageId>,
     /// Sets of threads, of which a node has one.
@@ -173,7 +173,7 @@ impl Setup {
         let mut threads = |count| (0..count).map(|_| *random.pick(&kinds)).collect();
         Self {
             mappers: vec![threads(1), threads(1), threads(2), threads(2), threads(2)],
-            nodes: random.between(2, 10) as u16,
+            nodes: random.between(2, 10) as u32,
             config: config(hold_min, placement),
             pages: (0..random.between(1, 4))
                 .flat_map(|segment| (0..4).map(move |index| PageId { segment: SegmentId(segment), index }))
@@ -210,9 +210,9 @@ impl Sim {
             mappers: setup.mappers,
             habits: setup.habits,
             spaced: setup.spaced,
-            summary: Summary { nodes: usize::from(setup.nodes), ..Summary::default() },
+            summary: Summary { nodes: setup.nodes as usize, ..Summary::default() },
         };
-        for node in 0..usize::from(setup.nodes) {
+        for node in 0..setup.nodes as usize {
             sim.nodes.push(Node { station: None, run: 0, view_at: 0 });
             sim.start(node);
         }
@@ -222,7 +222,7 @@ impl Sim {
     /// A node begins its life with the newest view.
     pub(super) fn start(&mut self, node: usize) {
         let view = self.views[self.views.len() - 1].clone();
-        let (engine, hello) = Engine::new(MemberNo(node as u16), Arc::clone(&self.config), view);
+        let (engine, hello) = Engine::new(MemberNo(node as u32), Arc::clone(&self.config), view);
         let mappers = self.random.pick(&self.mappers).clone();
         let mut station = Station::new(engine, &mappers, false);
         station.forgetful = !self.spaced;
@@ -270,7 +270,7 @@ impl Sim {
 
     fn check(&self, quiet: bool) -> Result<(), Violation> {
         let stations = (self.nodes.iter().enumerate())
-            .filter_map(|(no, node)| node.station.as_ref().map(|s| (MemberNo(no as u16), s)))
+            .filter_map(|(no, node)| node.station.as_ref().map(|s| (MemberNo(no as u32), s)))
             .collect();
         invariants::check(&Look { stations, quiet, disturbed: self.views.len() > 1, safe: &BTreeSet::new() })
     }
@@ -325,7 +325,7 @@ impl Sim {
     /// Puts what a step caused on the agenda and into the history.
     fn absorb(&mut self, node: usize, out: Output) {
         let run = self.nodes[node].run;
-        let from = MemberNo(node as u16);
+        let from = MemberNo(node as u32);
         for (to, packet) in out.sent {
             self.send(from, run, to, packet);
         }
@@ -352,7 +352,7 @@ impl Sim {
         self.summary.messages += 1;
         self.summary.pages_sent += packet.data.len();
         let cut = self.cut.get(&(from, to)).is_some_and(|until| packet.message.epoch < *until);
-        if cut || self.nodes.get(usize::from(to.0)).is_none_or(|n| n.station.is_none()) {
+        if cut || self.nodes.get(to.0 as usize).is_none_or(|n| n.station.is_none()) {
             return;
         }
         let delay = if self.random.percent(5) { 400_000 } else { 60_000 };
@@ -361,7 +361,7 @@ impl Sim {
         self.links.insert((from, to), arrives);
         self.packets.push(Some(packet));
         let what = What::Deliver { from: (from, run), packet: self.packets.len() - 1 };
-        let to = usize::from(to.0);
+        let to = to.0 as usize;
         self.at(arrives - self.now, to, self.nodes[to].run, what);
     }
 }

@@ -108,7 +108,7 @@ pub enum Step {
 impl World {
     pub fn new(scope: &Scope) -> Result<Self, Violation> {
         let members: Vec<_> =
-            (0..scope.threads.len() as u16).map(|no| Member { no: MemberNo(no), joined: Epoch(0) }).collect();
+            (0..scope.threads.len() as u32).map(|no| Member { no: MemberNo(no), joined: Epoch(0) }).collect();
         let view = View { epoch: Epoch(1), members };
         let mut world = Self {
             nodes: Vec::new(),
@@ -122,7 +122,7 @@ impl World {
             safe: BTreeSet::new(),
         };
         for (no, mappers) in scope.threads.iter().enumerate() {
-            let (engine, _) = Engine::new(MemberNo(no as u16), Arc::clone(&scope.config), view.clone());
+            let (engine, _) = Engine::new(MemberNo(no as u32), Arc::clone(&scope.config), view.clone());
             world.nodes.push(Node::new(Station::new(engine, mappers, scope.prompt), 1));
         }
         if scope.warm {
@@ -228,23 +228,23 @@ impl World {
             Step::Shock => self.shock(),
         }
         if !scope.mixed_epochs && self.crashed() {
-            let epochs: Vec<_> = (0..self.nodes.len() as u16).map(|no| self.epoch(MemberNo(no))).collect();
+            let epochs: Vec<_> = (0..self.nodes.len() as u32).map(|no| self.epoch(MemberNo(no))).collect();
             self.net.retain(|(_, to, packet)| {
-                epochs[usize::from(to.0)].is_some_and(|epoch| packet.1.message.epoch >= epoch)
+                epochs[to.0 as usize].is_some_and(|epoch| packet.1.message.epoch >= epoch)
             });
         }
         Ok(())
     }
 
     fn epoch(&self, no: MemberNo) -> Option<Epoch> {
-        self.nodes[usize::from(no.0)].station.as_ref().map(|s| s.engine.epoch())
+        self.nodes[no.0 as usize].station.as_ref().map(|s| s.engine.epoch())
     }
 
     fn deliver(&mut self, from: MemberNo, to: MemberNo) -> Result<(), Violation> {
         let Some(at) = self.net.iter().position(|(a, b, _)| (*a, *b) == (from, to)) else { return Ok(()) };
         let (_, _, packet) = self.net.remove(at);
         let mut out = Output::default();
-        let node = usize::from(to.0);
+        let node = to.0 as usize;
         self.with(node, |station, clock| {
             let input = Input::Message { from, message: packet.1.message.clone() };
             station.feed(Nanos::ZERO, input, &packet.1.data, clock, &mut out)
@@ -259,7 +259,7 @@ impl World {
         self.safe = self.safe_without(node);
         self.nodes[node].station = None;
         self.nodes[node].hash = 0;
-        let gone = MemberNo(node as u16);
+        let gone = MemberNo(node as u32);
         self.net.retain(|(_, to, _)| *to != gone);
         let last = self.views[self.views.len() - 1].clone();
         let members = last.members.iter().filter(|m| m.no != gone).copied().collect();
@@ -276,10 +276,10 @@ impl World {
     fn restart(&mut self, scope: &Scope, node: usize) -> Result<(), Violation> {
         self.restarts -= 1;
         let mut view = self.views[self.views.len() - 1].clone();
-        view.members.push(Member { no: MemberNo(node as u16), joined: view.epoch });
+        view.members.push(Member { no: MemberNo(node as u32), joined: view.epoch });
         view.members.sort_by_key(|m| m.no);
         Arc::make_mut(&mut self.views).push(view.clone());
-        let (engine, hello) = Engine::new(MemberNo(node as u16), Arc::clone(&scope.config), view);
+        let (engine, hello) = Engine::new(MemberNo(node as u32), Arc::clone(&scope.config), view);
         let mut station = Station::new(engine, &scope.threads[node], scope.prompt);
         let mut out = Output::default();
         self.hello(&mut station, hello, &mut out)?;
@@ -293,7 +293,7 @@ impl World {
     }
 
     fn safe_without(&self, dead: usize) -> BTreeSet<PageId> {
-        let dead = MemberNo(dead as u16);
+        let dead = MemberNo(dead as u32);
         let held = |s: &Station, page| s.engine.page(page).is_some_and(|p| p.state.has_frame() || p.busy);
         let mut safe: BTreeSet<PageId> = (self.stations().flat_map(|(_, s)| s.engine.pages()))
             .filter(|p| matches!(p.state, PageState::Shared | PageState::Exclusive))
@@ -324,9 +324,9 @@ impl World {
     }
 
     fn absorb(&mut self, node: usize, out: Output) {
-        let from = MemberNo(node as u16);
+        let from = MemberNo(node as u32);
         for (to, packet) in out.sent {
-            if self.nodes[usize::from(to.0)].station.is_some() {
+            if self.nodes[to.0 as usize].station.is_some() {
                 self.net.push((from, to, Arc::new((fingerprint(&packet), packet))));
             }
         }
@@ -342,7 +342,7 @@ impl World {
     }
 
     fn stations(&self) -> impl Iterator<Item = (MemberNo, &Station)> {
-        self.nodes.iter().enumerate().filter_map(|(at, n)| Some((MemberNo(at as u16), n.station.as_deref()?)))
+        self.nodes.iter().enumerate().filter_map(|(at, n)| Some((MemberNo(at as u32), n.station.as_deref()?)))
     }
 
     pub fn look(&self) -> Look<'_> {

@@ -1,0 +1,7 @@
+//! The command `scifs`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    scifs::cli::run().into()
+}

@@ -1,0 +1,623 @@
+//! [`Cluster`]: one node's membership as a state machine. See the module's head for how to drive it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use raft::eraftpb::{Message as RaftMessage, MessageType};
+
+use super::announcements::Announcements;
+use super::api::{Config, Effect, Input, JoinError, Standing};
+use super::command::{Body, Entry, Outcome};
+use super::consensus::{Broken, Consensus, Step};
+use super::guard::TRANSFER;
+use super::joining::Joining;
+use super::lease::{Authority, Lease, Promise, Watch};
+use super::parts::{Parts, cut};
+use super::proposals::{Proposals, ProposeError, Waiter};
+use super::state::{Machine, State};
+use super::view::{Member, View};
+use super::wire::{ClusterMessage, Contact, Seen, Talk};
+use crate::{Epoch, Nanos, NodeId};
+
+/// Where this node is in its life. It only moves downwards.
+///
+/// ```text
+///   Joining ──Welcome──▶ Member ──Leave──▶ Leaving ──removed──▶ Ended (left)
+///      └──refused, late──▶ Ended (failed)     Member ──removed──▶ Ended (expelled)
+/// ```
+#[derive(Debug)]
+pub(super) enum Phase {
+    Joining(Joining),
+    Member,
+    Leaving { deadline: Nanos },
+    Ended(Standing),
+}
+
+/// One node's membership.
+#[derive(Debug)]
+pub struct Cluster<M> {
+    pub(super) config: Config,
+    pub(super) machine: M,
+    pub(super) phase: Phase,
+    pub(super) state: State,
+    pub(super) consensus: Option<Consensus>,
+    pub(super) lease: Lease,
+    pub(super) promise: Promise,
+    pub(super) authority: Authority,
+    pub(super) watch: Watch,
+    pub(super) announcements: Announcements,
+    pub(super) proposals: Proposals,
+    parts: Parts,
+    pub(super) up: BTreeSet<NodeId>,
+    pub(super) dialed: BTreeMap<String, Nanos>,
+    /// Members to talk to that the view doesn't have (yet).
+    pub(super) contacts: Vec<Contact>,
+    /// What this node says about itself with each renewal.
+    pub(super) free: u64,
+    pub(super) load: u32,
+    pub(super) seen: Seen,
+    pub(super) unanswered: u32,
+    pub(super) rotation: usize,
+    next_tick: Nanos,
+    pub(super) next_renew: Nanos,
+    pub(super) next_dial: Nanos,
+    pub(super) next_transfer: Nanos,
+    last_tick: Option<Nanos>,
+    /// The leader and term that were last acted upon.
+    known_leader: (u64, Option<NodeId>),
+    /// A welcomed node that never gets a lease gives up then.
+    pub(super) join_deadline: Nanos,
+    pub(super) leaderless_since: Option<Nanos>,
+    pub(super) reconcile_due: bool,
+    told_epoch: Epoch,
+    told_standing: Option<Standing>,
+    pub(super) effects: Vec<Effect>,
+}
+
+impl<M: Machine> Cluster<M> {
+    /// A node that has not begun yet; the first input must be [`Input::Start`].
+    pub fn new(config: Config, machine: M) -> Self {
+        Self {
+            machine,
+            phase: Phase::Joining(Joining::default()),
+            state: State::unknown(0),
+            consensus: None,
+            lease: Lease::default(),
+            promise: Promise::default(),
+            authority: Authority::default(),
+            watch: Watch::default(),
+            announcements: Announcements::default(),
+            proposals: Proposals::new(config.id),
+            parts: Parts::default(),
+            up: BTreeSet::new(),
+            dialed: BTreeMap::new(),
+            contacts: Vec::new(),
+            free: config.memory,
+            load: 0,
+            seen: Seen::default(),
+            unanswered: 0,
+            rotation: 0,
+            next_tick: Nanos::ZERO,
+            next_renew: Nanos::ZERO,
+            next_dial: Nanos::ZERO,
+            next_transfer: Nanos::ZERO,
+            last_tick: None,
+            known_leader: (0, None),
+            join_deadline: Nanos::MAX,
+            leaderless_since: None,
+            reconcile_due: false,
+            told_epoch: Epoch(0),
+            told_standing: None,
+            effects: Vec::new(),
+            config,
+        }
+    }
+
+    /// Takes in one event and says what is to be done about it, in this order.
+    pub fn handle(&mut self, now: Nanos, input: Input) -> Vec<Effect> {
+        if !matches!(self.phase, Phase::Ended(_)) {
+            let done = self.take_in(now, input).and_then(|()| self.settle(now));
+            if let Err(broken) = done {
+                tracing::error!(node = %self.config.id, "{broken}");
+                self.expelled(&broken.to_string());
+            }
+        } else {
+            self.refuse(input);
+        }
+        self.tell_standing(now);
+        std::mem::take(&mut self.effects)
+    }
+
+    fn take_in(&mut self, now: Nanos, input: Input) -> Result<(), Broken> {
+        match input {
+            Input::Start { cluster } => self.start(now, cluster),
+            Input::Tick => self.tick(now),
+            Input::Up { peer } => {
+                self.up.insert(peer);
+                self.greet(peer);
+                Ok(())
+            }
+            Input::Down { peer } => {
+                self.up.remove(&peer);
+                self.lost(peer)
+            }
+            Input::Unsent { peer } => self.lost(peer),
+            Input::ConnectFailed { address, reason } => {
+                self.connect_failed(address, &reason);
+                Ok(())
+            }
+            Input::Message { from, message } => self.message(now, from, message),
+            Input::Propose { token, command, timeout } => {
+                self.propose(now, Waiter::Caller(token), Body::Machine(command), now + timeout);
+                Ok(())
+            }
+            Input::Announce { free, load } => {
+                (self.free, self.load) = (free, load);
+                Ok(())
+            }
+            Input::Leave => {
+                self.leave(now);
+                Ok(())
+            }
+        }
+    }
+
+    /// Founds a cluster, or begins to look for the one to join.
+    fn start(&mut self, now: Nanos, cluster: u64) -> Result<(), Broken> {
+        self.next_tick = now + self.config.timing.tick;
+        if !self.config.join.is_empty() {
+            self.join_deadline = now + self.config.join_timeout;
+            self.phase = Phase::Joining(Joining::default());
+            self.dial(now);
+            return Ok(());
+        }
+        let founder = Member {
+            id: self.config.id,
+            number: 1,
+            name: self.config.name.clone(),
+            address: self.config.address.clone(),
+            memory: self.config.memory,
+            leaving: false,
+        };
+        self.state = State::found(cluster, self.config.voters_max, founder);
+        self.machine.members_changed(1, self.state.view());
+        let snapshot = self.state.snapshot(&self.machine).map_err(|e| Broken(e.to_string()))?;
+        self.consensus = Some(Consensus::found(self.config.id, self.config.seed, snapshot)?);
+        self.phase = Phase::Member;
+        self.effects.push(Effect::Joined { cluster, number: 1 });
+        Ok(())
+    }
+
+    fn tick(&mut self, now: Nanos) -> Result<(), Broken> {
+        let timing = self.config.timing;
+        if self.last_tick.is_some_and(|last| now > last + timing.standstill()) {
+            self.watch.excuse(now, &timing);
+        }
+        self.last_tick = Some(now);
+        if now < self.next_tick {
+            return Ok(());
+        }
+        self.next_tick = (self.next_tick + timing.tick).max(now);
+        if let Some(consensus) = &mut self.consensus {
+            consensus.tick(self.promise.binds(now))?;
+            self.reconcile_due = true;
+        }
+        self.expire(now);
+        if now >= self.next_dial {
+            self.next_dial = now + timing.retry() / 2;
+            self.dial(now);
+        }
+        self.tick_joining(now);
+        if matches!(self.phase, Phase::Leaving { deadline } if now >= deadline) {
+            self.end(Standing::Left, Effect::Left { orderly: false });
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, now: Nanos, from: NodeId, message: ClusterMessage) -> Result<(), Broken> {
+        let ours = self.consensus.is_some() && message.cluster == self.state.view().cluster;
+        match message.body {
+            Talk::Join { name, address, memory } => {
+                self.asked_to_join(now, from, message.cluster, name, address, memory);
+                return Ok(());
+            }
+            Talk::Joined(answer) => return self.join_answered(now, from, message.cluster, answer),
+            _ if !ours => return Ok(()),
+            Talk::Expelled { epoch } => {
+                self.told_expelled(from, epoch);
+                return Ok(());
+            }
+            _ if self.state.was_removed(from) => {
+                let epoch = self.state.view().epoch;
+                self.send(from, Talk::Expelled { epoch });
+                return Ok(());
+            }
+            Talk::Raft(message) => return self.raft(now, from, *message),
+            Talk::Part { first, bytes } => self.parts.take_in(from, first, &bytes),
+            Talk::Propose { entry } => return self.proposed(from, entry),
+            Talk::Renew { asked, free, load, seen } => self.renewed(now, from, asked, (free, load), seen),
+            Talk::Granted { asked, seen, announcements } => {
+                self.granted(now, from, asked, seen, announcements);
+            }
+            Talk::NotLeader { leader } => self.redirected(now, leader),
+            Talk::Confirm { term, asked } => self.asked_to_confirm(now, from, term, asked),
+            Talk::Confirmed { term, asked } => self.confirmed(now, from, term, asked),
+        }
+        Ok(())
+    }
+
+    fn raft(&mut self, now: Nanos, from: NodeId, mut message: RaftMessage) -> Result<(), Broken> {
+        let Some(consensus) = &mut self.consensus else { return Ok(()) };
+        message.from = from.get();
+        message.to = self.config.id.get();
+        self.parts.complete(from, &mut message);
+        match message.get_msg_type() {
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
+                let handed_over =
+                    message.get_msg_type() == MessageType::MsgRequestVote && message.context == TRANSFER;
+                if !self.promise.allows(now, message.term, handed_over) {
+                    return Ok(());
+                }
+            }
+            MessageType::MsgTimeoutNow => self.promise.release(message.term),
+            MessageType::MsgSnapshot => {
+                let known = State::decode(&message.get_snapshot().data);
+                if !known.is_ok_and(|(state, _)| state.view().cluster == self.state.view().cluster) {
+                    tracing::warn!(peer = %from, "refused a snapshot that makes no sense");
+                    return Ok(());
+                }
+            }
+            _ => {}
+        }
+        if let Err(nonsense) = consensus.step(message)? {
+            tracing::warn!(peer = %from, "{nonsense}");
+        }
+        Ok(())
+    }
+
+    /// A member's command, for this node to append if it leads. What is dropped is sent again by its proposer.
+    fn proposed(&mut self, from: NodeId, bytes: Vec<u8>) -> Result<(), Broken> {
+        let Some(consensus) = self.consensus.as_mut().filter(|c| c.leads()) else { return Ok(()) };
+        match Entry::decode(&bytes) {
+            Ok(entry)
+                if entry.proposer == from
+                    && entry.sequence > 0
+                    && !matches!(entry.body, Body::Remove { .. })
+                    && self.state.view().contains(from) =>
+            {
+                consensus.propose(bytes).map(|_| ())
+            }
+            _ => {
+                tracing::debug!(peer = %from, "refused a command that is not the sender's to give");
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn propose(&mut self, now: Nanos, waiter: Waiter, body: Body, deadline: Nanos) {
+        let added = match self.phase {
+            Phase::Member | Phase::Leaving { .. } => self.proposals.add(now, waiter, body, deadline),
+            Phase::Joining(_) | Phase::Ended(_) => Err(ProposeError::NotMember),
+        };
+        if let Err(why) = added {
+            self.given_up(waiter, why);
+        }
+    }
+
+    /// Lets what was taken in have its consequences, until nothing moves any more.
+    fn settle(&mut self, now: Nanos) -> Result<(), Broken> {
+        self.pump(now)?;
+        if self.notice_leader(now) {
+            self.pump(now)?;
+        }
+        self.lead(now)?;
+        self.renew(now);
+        self.route(now)?;
+        self.pump(now)?;
+        self.keep_log(now)?;
+        self.notice_quorum(now);
+        Ok(())
+    }
+
+    /// Carries out what the consensus has ready, and what follows for the waiting, the watch and the view.
+    fn pump(&mut self, now: Nanos) -> Result<(), Broken> {
+        let Some(consensus) = &mut self.consensus else { return Ok(()) };
+        let (me, cluster) = (self.config.id, self.state.view().cluster);
+        let (mut ended, mut unreachable, mut fault, mut restored) = (Vec::new(), Vec::new(), None, false);
+        let (state, machine, effects, up) = (&mut self.state, &mut self.machine, &mut self.effects, &self.up);
+        consensus.pump(
+            |step| match step {
+                Step::Restore { data, index } => match restore(machine, data, index) {
+                    Ok(new) => (*state, restored) = (new, true),
+                    Err(why) => fault = Some(why),
+                },
+                Step::Apply { index, data } => match Entry::decode(data) {
+                    Ok(entry) => {
+                        let (proposer, sequence) = (entry.proposer, entry.sequence);
+                        let outcome = state.apply(machine, index, entry);
+                        if proposer == me {
+                            ended.push((sequence, outcome));
+                        }
+                    }
+                    // Every member ignores it alike.
+                    Err(why) => tracing::warn!(index, "ignored a log entry that makes no sense: {why}"),
+                },
+            },
+            |to, message| {
+                if up.contains(&to) {
+                    let send = |body| Effect::Send { to, message: ClusterMessage { cluster, body } };
+                    effects.extend(cut(message).into_iter().map(send));
+                } else if carries_log(&message) {
+                    unreachable.push(to);
+                }
+            },
+        )?;
+        for id in unreachable {
+            consensus.lost(id)?;
+        }
+        if let Some(why) = fault {
+            return Err(Broken(why));
+        }
+        if restored {
+            let known = |sequence| Some((sequence, self.state.answer(me, sequence)?.clone()));
+            ended.extend(self.proposals.sequences().into_iter().filter_map(known));
+        }
+        for (sequence, outcome) in ended {
+            if let Some(waiter) = self.proposals.end(sequence) {
+                self.decided(waiter, outcome);
+            }
+        }
+        self.notice_view(now);
+        Ok(())
+    }
+
+    fn notice_view(&mut self, now: Nanos) {
+        let view = self.state.view().clone();
+        if view.epoch <= self.told_epoch {
+            return;
+        }
+        self.told_epoch = view.epoch;
+        self.reconcile_due = true;
+        self.watch_members(now, &view);
+        self.contacts.retain(|c| !self.state.was_removed(c.id));
+        self.effects.push(Effect::View(view.clone()));
+        if !view.contains(self.config.id) {
+            self.removed();
+        }
+    }
+
+    /// True when somebody else leads now, or nobody.
+    fn notice_leader(&mut self, now: Nanos) -> bool {
+        let Some(consensus) = &self.consensus else { return false };
+        let known = (consensus.term(), consensus.leader());
+        if known == self.known_leader {
+            return false;
+        }
+        self.known_leader = known;
+        self.authority.enter(known.0);
+        self.proposals.send_again();
+        self.unanswered = 0;
+        self.next_renew = now;
+        if consensus.leads() {
+            tracing::info!(node = %self.config.id, term = known.0, "leads");
+            let view = self.state.view().clone();
+            let others = view.members().map(|m| m.id).filter(|id| *id != self.config.id);
+            self.watch.begin(now, others, &self.config.timing);
+            self.announcements.enter(known.0);
+            self.reconcile_due = true;
+        }
+        true
+    }
+
+    /// Keeps track of how long there has been no leader that a quorum stands by.
+    fn notice_quorum(&mut self, now: Nanos) {
+        let Some(consensus) = &self.consensus else { return };
+        let first_time = self.lease.until() == Nanos::ZERO;
+        let reached = if consensus.leads() {
+            self.authority.holds(now, consensus.term())
+        } else {
+            consensus.leader().is_some() && (first_time || self.lease.holds(now))
+        };
+        self.leaderless_since = match self.leaderless_since {
+            _ if reached => None,
+            None => Some(now),
+            since => since,
+        };
+    }
+
+    /// Gives commands that are not on their way to whoever leads.
+    fn route(&mut self, now: Nanos) -> Result<(), Broken> {
+        let Some(consensus) = &mut self.consensus else { return Ok(()) };
+        let Some(leader) = consensus.leader() else { return Ok(()) };
+        let lost = now - self.config.timing.renew;
+        while let Some((sequence, entry)) = self.proposals.unsent(lost) {
+            self.proposals.sent(now, sequence);
+            let Ok(entry) = entry else { continue };
+            if leader == self.config.id {
+                consensus.propose(entry)?;
+            } else if self.up.contains(&leader) {
+                let message =
+                    ClusterMessage { cluster: self.state.view().cluster, body: Talk::Propose { entry } };
+                self.effects.push(Effect::Send { to: leader, message });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the snapshot that a member waits for, and keeps the log from growing without end.
+    fn keep_log(&mut self, now: Nanos) -> Result<(), Broken> {
+        let Some(consensus) = &mut self.consensus else { return Ok(()) };
+        if consensus.snapshot_wanted().is_none() && !consensus.is_long() {
+            return Ok(());
+        }
+        match self.state.snapshot(&self.machine) {
+            Ok(data) => consensus.keep_snapshot(data)?,
+            Err(why) => {
+                tracing::error!("no snapshot of the replicated state: {why}");
+                return Ok(());
+            }
+        }
+        self.pump(now)
+    }
+
+    fn lost(&mut self, peer: NodeId) -> Result<(), Broken> {
+        match self.consensus.as_mut().filter(|c| c.leads()) {
+            Some(consensus) => consensus.lost(peer),
+            None => Ok(()),
+        }
+    }
+
+    fn expire(&mut self, now: Nanos) {
+        while let Some((waiter, waited_ms)) = self.proposals.expired(now) {
+            let why = match self.leaderless_since {
+                Some(_) => ProposeError::NoQuorum { waited_ms, detail: self.quorum_detail() },
+                None => ProposeError::TimedOut { waited_ms },
+            };
+            self.given_up(waiter, why);
+        }
+    }
+
+    fn decided(&mut self, waiter: Waiter, outcome: Outcome) {
+        match waiter {
+            Waiter::Caller(token) => self.effects.push(Effect::Decided { token, outcome: Ok(outcome) }),
+            Waiter::Joiner(id) => self.answer_joiner(id, outcome),
+            Waiter::Leaver => {}
+        }
+    }
+
+    pub(super) fn given_up(&mut self, waiter: Waiter, why: ProposeError) {
+        match waiter {
+            Waiter::Caller(token) => self.effects.push(Effect::Decided { token, outcome: Err(why) }),
+            Waiter::Joiner(id) => self.put_off_joiner(id, &why),
+            Waiter::Leaver => {}
+        }
+    }
+
+    pub(super) fn send(&mut self, to: NodeId, body: Talk) {
+        let cluster = self.state.view().cluster;
+        self.effects.push(Effect::Send { to, message: ClusterMessage { cluster, body } });
+    }
+
+    /// The view doesn't have this node any more.
+    fn removed(&mut self) {
+        match self.phase {
+            Phase::Leaving { .. } => self.left(),
+            _ => self.expelled("it was not heard of in time, so the others went on without it"),
+        }
+    }
+
+    pub(super) fn left(&mut self) {
+        self.end(Standing::Left, Effect::Left { orderly: true });
+    }
+
+    pub(super) fn expelled(&mut self, why: &str) {
+        let why =
+            format!("this node was removed from the cluster: {why}; it has to join again as a new node");
+        self.end(Standing::Expelled, Effect::Expelled { why });
+    }
+
+    pub(super) fn join_failed(&mut self, why: JoinError) {
+        self.end(Standing::Expelled, Effect::JoinFailed(why));
+    }
+
+    /// The end of this node's part: it acts no more, and everybody who waits is told.
+    fn end(&mut self, standing: Standing, effect: Effect) {
+        if matches!(self.phase, Phase::Ended(_)) {
+            return;
+        }
+        self.phase = Phase::Ended(standing);
+        self.consensus = None;
+        self.lease.give_up();
+        for waiter in self.proposals.take_all() {
+            self.given_up(waiter, ProposeError::NotMember);
+        }
+        self.effects.push(Effect::Lease { until: Nanos::ZERO });
+        self.effects.push(effect);
+    }
+
+    /// After the end: nothing happens, but nobody is left waiting.
+    fn refuse(&mut self, input: Input) {
+        if let Input::Propose { token, .. } = input {
+            self.given_up(Waiter::Caller(token), ProposeError::NotMember);
+        }
+    }
+
+    fn leave(&mut self, now: Nanos) {
+        match self.phase {
+            Phase::Member if self.state.view().len() > 1 => {
+                self.lease.give_up();
+                self.effects.push(Effect::Lease { until: Nanos::ZERO });
+                let deadline = now + self.config.leave_timeout;
+                self.propose(now, Waiter::Leaver, Body::Leave, deadline);
+                self.phase = Phase::Leaving { deadline };
+            }
+            Phase::Member | Phase::Joining(_) => self.end(Standing::Left, Effect::Left { orderly: true }),
+            Phase::Leaving { .. } | Phase::Ended(_) => {}
+        }
+    }
+
+    /// Whether this node may act for the cluster now.
+    pub fn standing(&self, now: Nanos) -> Standing {
+        match &self.phase {
+            Phase::Ended(standing) => *standing,
+            Phase::Leaving { .. } => Standing::Leaving,
+            Phase::Joining(_) => Standing::Joining,
+            Phase::Member if self.lease.holds(now) => Standing::Serving,
+            Phase::Member if self.lease.until() == Nanos::ZERO => Standing::Joining,
+            Phase::Member => Standing::Isolated,
+        }
+    }
+
+    fn tell_standing(&mut self, now: Nanos) {
+        let standing = self.standing(now);
+        if self.told_standing != Some(standing) {
+            self.told_standing = Some(standing);
+            self.effects.push(Effect::Standing(standing));
+        }
+    }
+
+    /// The newest view that this node has.
+    pub fn view(&self) -> &Arc<View> {
+        self.state.view()
+    }
+
+    /// The machine as it is after the last command that this node has applied.
+    pub fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    pub fn is_connected(&self, peer: NodeId) -> bool {
+        self.up.contains(&peer)
+    }
+
+    /// The term in which this node leads, if it does as far as it knows.
+    pub fn leading(&self) -> Option<u64> {
+        self.consensus.as_ref().filter(|c| c.leads()).map(Consensus::term)
+    }
+
+    /// Whether it leads and a quorum has stood by it so lately that nobody else can.
+    pub fn has_authority(&self, now: Nanos) -> bool {
+        self.consensus.as_ref().is_some_and(|c| c.leads() && self.authority.holds(now, c.term()))
+    }
+
+    /// Until when this node may act, on its own clock. Past or zero: it must not.
+    pub fn lease_until(&self) -> Nanos {
+        self.lease.until()
+    }
+}
+
+fn restore<M: Machine>(machine: &mut M, data: &[u8], index: u64) -> Result<State, String> {
+    let (state, bytes) = State::decode(data).map_err(|e| e.to_string())?;
+    machine.restore(bytes)?;
+    machine.members_changed(index, state.view());
+    Ok(state)
+}
+
+/// Whether losing it makes the leader's picture of a member wrong.
+fn carries_log(message: &RaftMessage) -> bool {
+    matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgSnapshot)
+}
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;
