@@ -1,6 +1,9 @@
 //! SciFS: a cluster's memory that people mount. The daemon and its command.
+//!
+//! - [`coherence`]: who may read and write which page; a pure state machine.
 
 pub mod cli;
+pub mod coherence;
 pub mod control;
 pub mod exit;
 pub mod options;

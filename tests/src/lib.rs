@@ -3,3 +3,5 @@
 pub mod cluster;
 pub mod conformance;
 pub mod invariants;
+pub mod model;
+pub mod mutations;
