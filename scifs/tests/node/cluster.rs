@@ -3,7 +3,7 @@
 use crate::support::{Place, wait_for};
 use rustix::process::Signal;
 
-const FAST: &str = "listen=127.0.0.1:0,failure_timeout_ms=1000";
+const FAST: &str = "listen=127.0.0.1:0,failure_timeout_ms=1500";
 
 #[test]
 fn three_nodes_agree_on_who_is_there_and_measure_each_other() {
@@ -51,7 +51,7 @@ fn a_killed_node_is_declared_dead_and_its_name_can_be_used_again() {
     assert!(bee.status()["epoch"].as_u64().unwrap() > before);
     let again = place.node("cat", &join);
     wait_for("the new cat", || (bee.members() == ["ant", "bee", "cat"]).then_some(()));
-    assert_eq!(again.status()["number"], 4, "numbers are never given twice");
+    assert!(again.status()["number"].as_u64() > Some(3), "numbers are never given twice");
 }
 
 /// SIGSTOP longer than the failure timeout: the others go on without it; when it wakes up it finds itself expelled,
@@ -68,9 +68,10 @@ fn a_node_that_was_stopped_for_too_long_joins_again_by_itself() {
     wait_for("the silent one to be gone", || (bee.members() == ["ant", "bee"]).then_some(()));
     cat.signal(Signal::CONT);
     wait_for("its return", || (bee.members() == ["ant", "bee", "cat"]).then_some(()));
+    // A machine that is busy enough expels it a second time; what counts is that it is somebody new and serves.
     wait_for("its own view of that", || {
         let status = cat.status();
-        (status["standing"] == "serving" && status["number"] == 4).then_some(())
+        (status["standing"] == "serving" && status["number"].as_u64() > Some(3)).then_some(())
     });
 }
 
