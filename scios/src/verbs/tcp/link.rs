@@ -77,8 +77,8 @@ struct Outbox {
     /// Scratch of encrypted connections: a frame in one piece, and its records.
     plain: Vec<u8>,
     sealed: Vec<u8>,
-    /// A lane receives: the poller hears of this socket only while bytes wait to be sent.
-    lane: bool,
+    /// Its receiver does without the poller, which hears of this socket only while bytes wait to be sent.
+    unpolled: bool,
     /// Nothing new goes out.
     closed: bool,
     /// The other side is told that nothing more comes, once the queue is empty.
@@ -281,7 +281,7 @@ impl Link {
     /// Has the receiver flush the queue as soon as the kernel takes more, or no longer.
     fn watch(&self, outbox: &Outbox, writable: bool) {
         let poller = &self.shared.poller;
-        let outcome = match (outbox.lane, writable) {
+        let outcome = match (outbox.unpolled, writable) {
             (false, writable) => poller.watch_writable(&*self.socket, self.token, writable),
             (true, true) => poller.add_writable_only(&*self.socket, self.token),
             (true, false) => poller.remove(&*self.socket),
@@ -293,19 +293,27 @@ impl Link {
 
     /// Receiver: hands receiving over to a lane, or takes it back.
     pub(super) fn set_lane(&self, lane: bool) -> Result<(), Errno> {
-        let mut outbox = self.outbox.lock();
-        let waiting = !outbox.queue.is_empty();
         rustix::io::ioctl_fionbio(&*self.socket, !lane)?;
+        self.set_unpolled(lane)
+    }
+
+    /// Receiver: whether what arrives is found without the poller.
+    pub(super) fn set_unpolled(&self, unpolled: bool) -> Result<(), Errno> {
+        let mut outbox = self.outbox.lock();
+        if outbox.unpolled == unpolled {
+            return Ok(());
+        }
+        let waiting = !outbox.queue.is_empty();
         let poller = &self.shared.poller;
-        if lane || waiting {
+        if unpolled || waiting {
             poller.remove(&*self.socket)?;
         }
-        match (lane, waiting) {
+        match (unpolled, waiting) {
             (true, true) => poller.add_writable_only(&*self.socket, self.token)?,
             (true, false) => {}
             (false, waiting) => poller.add(&*self.socket, self.token, waiting)?,
         }
-        outbox.lane = lane;
+        outbox.unpolled = unpolled;
         Ok(())
     }
 

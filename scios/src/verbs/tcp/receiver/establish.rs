@@ -62,6 +62,11 @@ impl Receiver {
 
     /// Takes a peer down.
     pub(super) fn end(&mut self, token: u64, end: End) {
+        // Spinning on a connection that only lingers would hold up all others.
+        if self.hot == Some(token) {
+            self.hot = None;
+            self.cool_down();
+        }
         let Some(connection) = self.connections.get_mut(token) else { return };
         let Phase::Up(up) = &mut connection.phase else { return };
         let link = Arc::clone(&up.link);
