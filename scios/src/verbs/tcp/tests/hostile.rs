@@ -372,3 +372,42 @@ fn whoever_stalls_in_the_handshake_is_given_up_on_either_side() {
     node.expect(Seen::ConnectFailed(ConnectError::Timeout { address, timeout_ms }));
     assert!(rest(&mut drip).is_empty());
 }
+
+/// A spinning receiver asks the connection that spoke last, again and again, and takes the busiest one from the poller. It
+/// used to go on with that after it had closed the connection itself: as long as the peer didn't close too, nobody else was
+/// heard, and no tick came.
+#[test]
+fn a_busy_connection_that_is_closed_here_holds_up_nobody() {
+    let node = Node::new(Mode { secret: None, spin_us: 20_000_000 });
+    let (mut stream, id) = intruder(&node);
+    for n in 0..100u8 {
+        stream.write_all(Header::Message { bytes: 1 }.encode().bytes()).unwrap();
+        stream.write_all(&[n]).unwrap();
+        node.expect(Seen::Message(vec![n]));
+    }
+    node.fabric.disconnect(id);
+    node.expect(Seen::Down(id, DownReason::Closed));
+    still_serves(&node);
+    drop(stream);
+}
+
+/// The busiest connection is watched by the poller again before the receiver sleeps.
+#[test]
+fn a_busy_connection_is_heard_after_a_pause() {
+    let node = Node::new(Mode { secret: None, spin_us: 1 });
+    let (mut stream, _) = intruder(&node);
+    for n in 0..200u8 {
+        stream.write_all(Header::Message { bytes: 1 }.encode().bytes()).unwrap();
+        stream.write_all(&[n]).unwrap();
+        if n % 50 == 49 {
+            let mut ticks = 0;
+            let mut last = crate::Nanos::ZERO;
+            while ticks < 3 {
+                node.wait_ticks(|now| now > last);
+                last = crate::Nanos::monotonic();
+                ticks += 1;
+            }
+        }
+        node.expect(Seen::Message(vec![n]));
+    }
+}
