@@ -49,6 +49,37 @@ pub const SECRET_BYTES_MIN: usize = 16;
 /// Longer secret files are a mistake (a certificate, a disk image), not a secret.
 pub const SECRET_BYTES_MAX: usize = 4096;
 
+/// The longest RPC message, in as many frames as it takes. Larger data travels by one-sided operations or in parts.
+pub const RPC_MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Calls under way to one peer. Fits into the slot bits of a request id (`rpc/session/calls.rs`).
+pub const RPC_CALLS_MAX: usize = 1024;
+
+/// Requests of one peer that are being served. More than `RPC_CALLS_MAX`, since a caller gives up a little earlier.
+pub const RPC_SERVED_MAX: usize = 2 * RPC_CALLS_MAX;
+
+/// Bytes that one peer's session keeps while the fabric has no room; at least one longest message.
+pub const RPC_OUTBOX_BYTES_MAX: usize = 4 * RPC_MESSAGE_BYTES_MAX;
+
+/// Bytes and messages of one peer that wait for this node to reach their epoch; at least one longest message.
+pub const RPC_HELD_BYTES_MAX: usize = 2 * RPC_MESSAGE_BYTES_MAX;
+pub const RPC_HELD_MESSAGES_MAX: usize = 1024;
+
+/// How long a message waits for this node to reach its epoch before it is refused.
+pub const RPC_HELD_MS_MAX: u64 = 2_000;
+
+/// The longest deadline of a call; longer ones are cut to it.
+pub const RPC_DEADLINE_MAX_MS: u64 = 600_000;
+
+/// How long a request that may be sent again waits before it is.
+pub const RPC_RETRY_MS: u64 = 20;
+
+/// The longest explanation that an error carries.
+pub const RPC_ERROR_TEXT_BYTES_MAX: usize = 256;
+
+/// A finished call's copy of its request keeps its memory for the next call up to this size.
+pub const RPC_SPARE_BYTES_MAX: usize = 16 * 1024;
+
 /// The largest segment: 2^32 pages, 16 TiB.
 pub const SEGMENT_BYTES_MAX: u64 = (PAGE_BYTES as u64) << 32;
 
