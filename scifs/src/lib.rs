@@ -2,4 +2,5 @@
 
 pub mod control;
 pub mod exit;
+pub mod fuse;
 pub mod options;
