@@ -6,4 +6,5 @@ pub mod cli;
 pub mod coherence;
 pub mod control;
 pub mod exit;
+pub mod fuse;
 pub mod options;

@@ -1,0 +1,3 @@
+//! The file surface: kernel file requests become inputs of the engine, its effects become replies and invalidations.
+
+pub mod kernel;
