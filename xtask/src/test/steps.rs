@@ -7,6 +7,7 @@ use super::{Step, licences};
 use crate::error::{Error, output_of};
 use crate::guest::command as guest;
 use crate::paths;
+use crate::setup::{self, Capability};
 
 pub(super) const ALL: &[Step] = &[
     Step { name: "format", about: "the code is laid out by rustfmt", run: format },
@@ -38,6 +39,7 @@ fn lint() -> Result<Tally, Error> {
 }
 
 fn host() -> Result<Tally, Error> {
+    setup::ensure(&[Capability::Fuse])?;
     count(&mut cargo(&["test", "--workspace", "--no-fail-fast"]))
 }
 
