@@ -11,7 +11,7 @@ use signal_hook::iterator::Signals;
 
 use super::CliError;
 use crate::control::Server;
-use crate::options::{FabricKind, Options};
+use crate::options::Options;
 use scios::auth::Secret;
 use scios::node::{Node, NodeConfig};
 
@@ -92,10 +92,7 @@ fn node_config(options: Options) -> Result<NodeConfig, CliError> {
         name: options.name.unwrap_or_else(default_name),
         listen: options.listen.map(|address| address.to_string()),
         join: options.join.iter().map(ToString::to_string).collect(),
-        fabric: match options.fabric {
-            FabricKind::Tcp => scios::node::FabricKind::Tcp,
-            FabricKind::Verbs => scios::node::FabricKind::Verbs,
-        },
+        fabric: options.fabric,
         memory_bytes: options.memory_bytes,
         secret,
         spin_us: options.spin_us,

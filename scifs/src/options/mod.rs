@@ -19,6 +19,7 @@ mod table;
 use std::path::{Path, PathBuf};
 
 use scios::memory::MachineMemory;
+use scios::node::FabricKind;
 
 pub use address::{AddressError, DEFAULT_PORT, HostPort};
 pub use error::OptionsError;
@@ -49,12 +50,6 @@ pub struct Options {
     /// Where Prometheus finds the metrics; without it nowhere.
     pub metrics: Option<HostPort>,
     pub mount: MountOptions,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FabricKind {
-    Tcp,
-    Verbs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
