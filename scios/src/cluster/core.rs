@@ -1,6 +1,7 @@
 //! [`Cluster`]: one node's membership as a state machine. See the module's head for how to drive it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use raft::eraftpb::{Message as RaftMessage, MessageType};
 
@@ -177,6 +178,7 @@ impl<M: Machine> Cluster<M> {
             address: self.config.address.clone(),
             memory: self.config.memory,
             leaving: false,
+            joined: 0,
         };
         self.state = State::found(cluster, self.config.voters_max, founder);
         self.machine.members_changed(1, self.state.view());
@@ -184,6 +186,7 @@ impl<M: Machine> Cluster<M> {
         self.consensus = Some(Consensus::found(self.config.id, self.config.seed, snapshot)?);
         self.phase = Phase::Member;
         self.effects.push(Effect::Joined { cluster, number: 1 });
+        self.notice_views(now, vec![Arc::clone(self.state.view())]);
         Ok(())
     }
 
