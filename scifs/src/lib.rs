@@ -1,10 +1,12 @@
 //! SciFS: a cluster's memory that people mount. The daemon and its command.
 //!
 //! - [`coherence`]: who may read and write which page; a pure state machine.
+//! - [`names`]: the name space; a replicated state machine.
 
 pub mod cli;
 pub mod coherence;
 pub mod control;
 pub mod exit;
 pub mod fuse;
+pub mod names;
 pub mod options;
