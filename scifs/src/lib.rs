@@ -7,4 +7,5 @@ pub mod coherence;
 pub mod control;
 pub mod exit;
 pub mod fuse;
+pub mod node;
 pub mod options;
