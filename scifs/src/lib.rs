@@ -9,4 +9,5 @@ pub mod control;
 pub mod exit;
 pub mod fuse;
 pub mod names;
+pub mod node;
 pub mod options;

@@ -9,6 +9,7 @@ mod copyset;
 mod directory;
 mod effects;
 mod engine;
+mod forget;
 mod grants;
 mod held;
 mod holder;
