@@ -2,6 +2,7 @@
 //!
 //! - [`coherence`]: who may read and write which page; a pure state machine.
 //! - [`names`]: the name space; a replicated state machine.
+//! - [`locks`]: `flock` and record locks across nodes; a pure state machine and its driver.
 
 pub mod cli;
 pub mod coherence;
@@ -10,4 +11,5 @@ pub mod exit;
 pub mod fuse;
 pub mod names;
 pub mod node;
+pub mod locks;
 pub mod options;
