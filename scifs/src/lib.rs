@@ -9,6 +9,7 @@ pub mod coherence;
 pub mod control;
 pub mod exit;
 pub mod fuse;
+pub mod mount;
 pub mod names;
 pub mod node;
 pub mod locks;
