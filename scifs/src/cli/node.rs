@@ -13,7 +13,7 @@ use super::CliError;
 use crate::control::Server;
 use crate::options::Options;
 use scios::auth::Secret;
-use scios::node::{Node, NodeConfig};
+use scios::node::{NoUpper, Node, NodeConfig};
 
 /// Be a member of a cluster, without a mount: donate memory
 ///
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     scios::logging::init(args.debug)?;
     // Before anything else can be interrupted.
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(CliError::Signals)?;
-    let node = Arc::new(Node::start(config)?);
+    let node = Arc::new(Node::start(config, Arc::new(NoUpper))?);
     let (stop, stopped) = channel();
     let on_signal = stop.clone();
     let handle = signals.handle();

@@ -1,5 +1,7 @@
 //! From the log to the replicated state, and what follows from it: answers, views, snapshots.
 
+use std::sync::Arc;
+
 use raft::eraftpb::{Message as RaftMessage, MessageType};
 
 use super::api::Effect;
@@ -8,6 +10,7 @@ use super::consensus::{Broken, Step};
 use super::core::Cluster;
 use super::parts::cut;
 use super::state::{Machine, State};
+use super::view::View;
 use super::wire::ClusterMessage;
 use crate::Nanos;
 
@@ -17,17 +20,25 @@ impl<M: Machine> Cluster<M> {
         let Some(consensus) = &mut self.consensus else { return Ok(()) };
         let (me, cluster) = (self.config.id, self.state.view().cluster);
         let (mut ended, mut unreachable, mut fault, mut restored) = (Vec::new(), Vec::new(), None, false);
+        let mut views = Vec::new();
         let (state, machine, effects, up) = (&mut self.state, &mut self.machine, &mut self.effects, &self.up);
         consensus.pump(
             |step| match step {
                 Step::Restore { data, index } => match restore(machine, data, index) {
-                    Ok(new) => (*state, restored) = (new, true),
+                    Ok(new) => {
+                        (*state, restored) = (new, true);
+                        views.push(Arc::clone(state.view()));
+                    }
                     Err(why) => fault = Some(why),
                 },
                 Step::Apply { index, data } => match Entry::decode(data) {
                     Ok(entry) => {
                         let (proposer, sequence) = (entry.proposer, entry.sequence);
+                        let epoch = state.view().epoch;
                         let outcome = state.apply(machine, index, entry);
+                        if state.view().epoch != epoch {
+                            views.push(Arc::clone(state.view()));
+                        }
                         if proposer == me {
                             ended.push((sequence, outcome));
                         }
@@ -60,12 +71,13 @@ impl<M: Machine> Cluster<M> {
                 self.decided(waiter, outcome);
             }
         }
-        self.notice_view(now);
+        self.notice_views(now, views);
         Ok(())
     }
 
-    fn notice_view(&mut self, now: Nanos) {
-        let view = self.state.view().clone();
+    /// Tells each view, also those that were in force for no time at all: who counts departures must see them all.
+    pub(super) fn notice_views(&mut self, now: Nanos, views: Vec<Arc<View>>) {
+        let view = Arc::clone(self.state.view());
         if view.epoch <= self.told_epoch {
             return;
         }
@@ -73,7 +85,7 @@ impl<M: Machine> Cluster<M> {
         self.reconcile_due = true;
         self.watch_members(now, &view);
         self.contacts.retain(|c| !self.state.was_removed(c.id));
-        self.effects.push(Effect::View(view.clone()));
+        self.effects.extend(views.into_iter().map(Effect::View));
         if !view.contains(self.config.id) {
             self.removed();
         }

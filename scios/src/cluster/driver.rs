@@ -47,6 +47,24 @@ pub enum Ended {
 pub type Decision = Result<Outcome, ProposeError>;
 type Done = Box<dyn FnOnce(Decision) + Send>;
 
+/// What is asked so often that it can't wait for the state machine's lock. Written under it after each input, before
+/// anything that follows from the input leaves this node.
+#[derive(Debug, Default)]
+struct Picture {
+    /// 0 for none.
+    leader: AtomicU64,
+    applied: AtomicU64,
+    reads_until: AtomicU64,
+}
+
+impl Picture {
+    fn take<M: Machine>(&self, cluster: &Cluster<M>) {
+        self.leader.store(cluster.leader().map_or(0, NodeId::get), Ordering::Release);
+        self.applied.store(cluster.applied(), Ordering::Release);
+        self.reads_until.store(cluster.reads_until().0, Ordering::Release);
+    }
+}
+
 /// One node's membership at work.
 pub struct ClusterNode<M: Machine> {
     rpc: Arc<Rpc>,
@@ -55,6 +73,7 @@ pub struct ClusterNode<M: Machine> {
     effects: Mutex<VecDeque<Effect>>,
     performing: Mutex<()>,
     lease_until: AtomicU64,
+    picture: Picture,
     view: RwLock<Arc<View>>,
     waiting: Mutex<(u64, BTreeMap<u64, Done>)>,
     watcher: Arc<dyn Watcher>,
@@ -71,6 +90,7 @@ impl<M: Machine> ClusterNode<M> {
             effects: Mutex::default(),
             performing: Mutex::default(),
             lease_until: AtomicU64::new(0),
+            picture: Picture::default(),
             waiting: Mutex::default(),
             watcher,
         });
@@ -108,6 +128,27 @@ impl<M: Machine> ClusterNode<M> {
         look(&self.cluster.lock())
     }
 
+    /// Looks at the replicated machine alone.
+    pub fn machine<T>(&self, look: impl FnOnce(&M) -> T) -> T {
+        self.with(|cluster| look(cluster.machine()))
+    }
+
+    /// Who leads, as far as this node knows: whom to ask.
+    pub fn leader(&self) -> Option<NodeId> {
+        NodeId::new(self.picture.leader.load(Ordering::Acquire))
+    }
+
+    /// Whether what is read from this node's machine from now on is up to date: it has seen every command that had
+    /// ended anywhere in the cluster before this call. First ask, then read. `LEASES.md`, "Reading at the leader".
+    pub fn leads(&self) -> bool {
+        self.rpc.fabric().now().0 < self.picture.reads_until.load(Ordering::Acquire)
+    }
+
+    /// The index of the last log entry that this node's machine has seen.
+    pub fn applied(&self) -> u64 {
+        self.picture.applied.load(Ordering::Acquire)
+    }
+
     /// Has a command applied by every replica. `done` runs once, on some receiving thread or, if the command can't even
     /// begin, on this one.
     pub fn propose(&self, command: Vec<u8>, timeout: Duration, done: impl FnOnce(Decision) + Send + 'static) {
@@ -137,6 +178,12 @@ impl<M: Machine> ClusterNode<M> {
         self.feed(Input::Announce { free, load });
     }
 
+    /// Says that messages between this node and another member were lost though both live, in the time of a view with so
+    /// many departures. A view with more of them follows, once for all who report it, as soon as there is a quorum.
+    pub fn report_break(&self, departures_seen: u64) {
+        self.feed(Input::Break { departures_seen });
+    }
+
     /// Begins to leave, after what this node held was handed over. `Watcher::ended` follows.
     pub fn leave(&self) {
         self.feed(Input::Leave);
@@ -147,6 +194,7 @@ impl<M: Machine> ClusterNode<M> {
             let mut cluster = self.cluster.lock();
             // Under the lock, so that the state machine sees a time that never goes back.
             let effects = cluster.handle(self.rpc.fabric().now(), input);
+            self.picture.take(&cluster);
             self.effects.lock().extend(effects);
         }
         while let Some(performing) = self.performing.try_lock() {

@@ -113,7 +113,12 @@ impl Authority {
     }
 
     pub(super) fn holds(&self, now: Nanos, term: u64) -> bool {
-        self.term == term && now < self.until
+        now < self.until(term)
+    }
+
+    /// Until when a leader of `term` has it.
+    pub(super) fn until(&self, term: u64) -> Nanos {
+        if self.term == term { self.until } else { Nanos::ZERO }
     }
 
     /// Whether this voter stood by the leader just now.

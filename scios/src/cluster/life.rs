@@ -114,6 +114,23 @@ impl<M: Machine> Cluster<M> {
         self.consensus.as_ref().is_some_and(|c| c.leads() && self.authority.holds(now, c.term()))
     }
 
+    /// Who leads, as far as this node knows.
+    pub fn leader(&self) -> Option<NodeId> {
+        self.consensus.as_ref().and_then(Consensus::leader)
+    }
+
+    /// The index of the last log entry that the machine has seen.
+    pub fn applied(&self) -> u64 {
+        self.consensus.as_ref().map_or(0, Consensus::applied)
+    }
+
+    /// Until when, on its own clock, this node's machine has seen every command that has ended anywhere; zero if
+    /// that can't be said. `LEASES.md`, "Reading at the leader".
+    pub fn reads_until(&self) -> Nanos {
+        let informed = self.consensus.as_ref().filter(|c| c.leads_informed());
+        informed.map_or(Nanos::ZERO, |c| self.authority.until(c.term()))
+    }
+
     /// Until when this node may act, on its own clock. Past or zero: it must not.
     pub fn lease_until(&self) -> Nanos {
         self.lease.until()

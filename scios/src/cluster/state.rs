@@ -3,6 +3,7 @@
 //! It holds the members, the results of recent commands (so that a retried command answers as it did the first time),
 //! and a [`Machine`] of the layers above.
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::{Epoch, NodeId};
 
 /// What the layers above replicate: name space, segments, homes. All replicas apply the same commands in the same
 /// order, so everything here must depend on nothing but its arguments.
-pub trait Machine: Send + 'static {
+pub trait Machine: Any + Send {
     /// Applies one command and answers at most `RESULT_BYTES_MAX` bytes.
     fn apply(&mut self, index: u64, command: &[u8]) -> Vec<u8>;
 
@@ -29,6 +30,21 @@ pub trait Machine: Send + 'static {
 
     /// Becomes what `snapshot` described. A refusal leaves it unchanged.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), String>;
+}
+
+impl<M: Machine + ?Sized> Machine for Box<M> {
+    fn apply(&mut self, index: u64, command: &[u8]) -> Vec<u8> {
+        (**self).apply(index, command)
+    }
+    fn members_changed(&mut self, index: u64, view: &View) {
+        (**self).members_changed(index, view);
+    }
+    fn snapshot(&self) -> Vec<u8> {
+        (**self).snapshot()
+    }
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
+        (**self).restore(snapshot)
+    }
 }
 
 /// A machine for nodes that replicate nothing but their membership.
@@ -150,10 +166,19 @@ impl State {
                 _ => return Outcome::Changed,
             },
             Body::Remove { id, .. } => {
-                if Arc::make_mut(&mut self.view).remove(id).is_none() {
+                let view = Arc::make_mut(&mut self.view);
+                if view.remove(id).is_none() {
                     return Outcome::Changed;
                 }
+                view.departures += 1;
                 self.forget(id);
+                Outcome::Changed
+            }
+            Body::Break { departures_seen } => {
+                if departures_seen != self.view.departures {
+                    return Outcome::Changed;
+                }
+                Arc::make_mut(&mut self.view).departures += 1;
                 Outcome::Changed
             }
         };
@@ -180,8 +205,8 @@ impl State {
         }
         let number = self.next_number;
         self.next_number += 1;
-        let member = Member { id, number, name, address, memory, leaving: false };
-        Arc::make_mut(&mut self.view).insert(member);
+        let view = Arc::make_mut(&mut self.view);
+        view.insert(Member { id, number, name, address, memory, leaving: false, joined: view.departures });
         Ok(number)
     }
 
@@ -197,6 +222,7 @@ impl State {
         let mut to = Writer::new();
         to.u64(self.view.cluster);
         to.epoch(self.view.epoch);
+        to.u64(self.view.departures);
         to.u8(self.view.voters_max);
         to.u32(self.next_number);
         let members: Vec<&Member> = self.view.members().collect();
@@ -220,17 +246,20 @@ impl State {
     /// The state and the machine's part of a snapshot. Nothing is taken over yet.
     pub(super) fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
         let mut from = Reader::new(bytes);
-        let (cluster, epoch) = (from.u64()?, from.epoch()?);
+        let (cluster, epoch, departures) = (from.u64()?, from.epoch()?, from.u64()?);
         let voters_max = from.u8()?;
         if !matches!(voters_max, 1 | 3 | 5) || usize::from(voters_max) > VOTERS_MAX {
             return Err(DecodeError::Invalid { what: "number of voters", value: u64::from(voters_max) });
         }
         let mut view = View::new(cluster, voters_max);
-        view.epoch = epoch;
+        (view.epoch, view.departures) = (epoch, departures);
         let next_number = from.u32()?;
         for member in from.list("members", MEMBERS_MAX, get_member)? {
             if member.number >= next_number {
                 return Err(DecodeError::Invalid { what: "member number", value: u64::from(member.number) });
+            }
+            if member.joined > departures {
+                return Err(DecodeError::Invalid { what: "departures at a join", value: member.joined });
             }
             view.insert(member);
         }
@@ -256,6 +285,7 @@ fn put_member(to: &mut Writer, member: &Member) {
     to.text("address", &member.address, ADDRESS_BYTES_MAX);
     to.u64(member.memory);
     to.bool(member.leaving);
+    to.u64(member.joined);
 }
 
 fn get_member(from: &mut Reader<'_>) -> Result<Member, DecodeError> {
@@ -266,5 +296,6 @@ fn get_member(from: &mut Reader<'_>) -> Result<Member, DecodeError> {
         address: from.text("address", ADDRESS_BYTES_MAX)?.to_owned(),
         memory: from.u64()?,
         leaving: from.bool()?,
+        joined: from.u64()?,
     })
 }

@@ -59,9 +59,9 @@ impl<M: Machine> Cluster<M> {
         Status {
             id: self.config.id,
             standing: self.standing(now),
-            leader: consensus.and_then(|c| c.leader()),
+            leader: self.leader(),
             term: consensus.map_or(0, |c| c.term()),
-            applied: consensus.map_or(0, |c| c.applied()),
+            applied: self.applied(),
             voters: consensus.map(|c| self.ids(&c.conf().voters)).unwrap_or_default(),
             voters_outgoing: consensus.map(|c| self.ids(&c.conf().voters_outgoing)).unwrap_or_default(),
             voters_changing: consensus.is_some_and(|c| c.leads() && c.is_unsettled()),

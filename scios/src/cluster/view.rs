@@ -18,6 +18,8 @@ pub struct Member {
     pub memory: u64,
     /// It asked to leave and takes on nothing new.
     pub leaving: bool,
+    /// `View::departures` when it joined. Together with the number it tells a member from everybody before it.
+    pub joined: u64,
 }
 
 /// The members of one epoch. All nodes that have a view of some epoch have the same one.
@@ -26,6 +28,10 @@ pub struct View {
     /// Which cluster this is: drawn at random by its first node.
     pub cluster: u64,
     pub epoch: Epoch,
+    /// How often messages between members may have been lost for good: rises by one with each removal and with
+    /// each reported break. Every member is
+    /// told every value of it since it joined, unless it fell so far behind that it needed a snapshot.
+    pub departures: u64,
     /// How many members vote once there are enough: 1, 3 or 5.
     pub voters_max: u8,
     members: BTreeMap<u32, Member>,
@@ -34,7 +40,14 @@ pub struct View {
 
 impl View {
     pub(super) fn new(cluster: u64, voters_max: u8) -> Self {
-        Self { cluster, epoch: Epoch(0), voters_max, members: BTreeMap::new(), numbers: BTreeMap::new() }
+        Self {
+            cluster,
+            epoch: Epoch(0),
+            departures: 0,
+            voters_max,
+            members: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+        }
     }
 
     /// In the order of their numbers, which is the order in which they came.

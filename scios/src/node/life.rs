@@ -9,10 +9,11 @@ use parking_lot::{Condvar, Mutex};
 
 use super::config::NodeConfig;
 use super::ping::Pinger;
+use super::upper::{AnyCluster, LifeParts, Upper};
 use super::{NodeError, Notice};
 use crate::Nanos;
 use crate::NodeId;
-use crate::cluster::{ClusterNode, Config, Ended, NoMachine, Standing, Timing, View, Watcher};
+use crate::cluster::{ClusterNode, Config, Ended, Standing, Timing, View, Watcher};
 use crate::memory::Memory;
 use crate::metrics::{Gauge, Registry};
 use crate::rpc::{Listener, Rpc};
@@ -21,24 +22,37 @@ use crate::verbs::Fabric;
 pub struct Life {
     number: u64,
     rpc: Arc<Rpc>,
-    cluster: Arc<ClusterNode<NoMachine>>,
+    cluster: Arc<AnyCluster>,
     progress: Arc<Progress>,
     pinger: Arc<Pinger>,
+}
+
+/// What all memberships of a node stand on.
+pub(super) struct Ground {
+    pub(super) memory: Arc<Memory>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) upper: Arc<dyn Upper>,
+}
+
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ground").field("memory", &self.memory).finish_non_exhaustive()
+    }
 }
 
 impl Life {
     /// Begins to become a member; `wait_until_member` tells how that ends.
     pub(super) fn begin(
         config: &NodeConfig,
-        memory: &Arc<Memory>,
-        registry: &Arc<Registry>,
+        ground: &Ground,
         number: u64,
         to_keeper: Sender<Notice>,
     ) -> Result<Arc<Self>, NodeError> {
+        let Ground { memory, registry, upper } = ground;
         let id = NodeId::random().map_err(NodeError::Random)?;
         let fabric = config.open_fabric(id)?;
         let rpc = Rpc::with_metrics(Arc::clone(&fabric), registry);
-        let progress = Progress::new(number, to_keeper, registry);
+        let progress = Progress::new(number, to_keeper, ground);
         let timing = Timing::new(config.failure_timeout);
         let membership = Config {
             memory: config.memory_bytes,
@@ -50,7 +64,9 @@ impl Life {
             ..Config::new(id, &config.name, &fabric.address())
         };
         let watcher = Arc::clone(&progress) as Arc<dyn Watcher>;
-        let cluster = ClusterNode::new(&rpc, membership, NoMachine, watcher);
+        let machine = upper.begin(&LifeParts { number, id, rpc: &rpc, memory, registry });
+        let cluster = ClusterNode::new(&rpc, membership, machine, watcher);
+        upper.cluster(number, &cluster);
         let pinger = Pinger::serve(&rpc)?;
         rpc.listen(Arc::new(Announcer {
             cluster: Arc::clone(&cluster),
@@ -82,7 +98,7 @@ impl Life {
         self.rpc.fabric()
     }
 
-    pub fn cluster(&self) -> &Arc<ClusterNode<NoMachine>> {
+    pub fn cluster(&self) -> &Arc<AnyCluster> {
         &self.cluster
     }
 
@@ -126,6 +142,7 @@ impl fmt::Debug for Life {
 /// What has become of the membership so far, and who waits for more.
 struct Progress {
     number: u64,
+    upper: Arc<dyn Upper>,
     to_keeper: Mutex<Sender<Notice>>,
     state: Mutex<State>,
     changed: Condvar,
@@ -140,9 +157,11 @@ struct State {
 }
 
 impl Progress {
-    fn new(number: u64, to_keeper: Sender<Notice>, registry: &Registry) -> Arc<Self> {
+    fn new(number: u64, to_keeper: Sender<Notice>, ground: &Ground) -> Arc<Self> {
+        let registry = &ground.registry;
         Arc::new(Self {
             number,
+            upper: Arc::clone(&ground.upper),
             to_keeper: Mutex::new(to_keeper),
             state: Mutex::new(State { standing: Standing::Joining, ended: None }),
             changed: Condvar::new(),
@@ -169,15 +188,19 @@ impl Watcher for Progress {
         self.epoch.set(view.epoch.0 as i64);
         let names: Vec<_> = view.members().map(|member| member.name.as_str()).collect();
         tracing::info!(epoch = view.epoch.0, members = names.join(" "), "view");
+        self.upper.view(self.number, view);
     }
 
     fn standing(&self, standing: Standing) {
         tracing::info!(?standing, "standing");
+        // Before who waits for it: what a serving node offers is there when `Node::start` returns.
+        self.upper.standing(self.number, standing);
         self.state.lock().standing = standing;
         self.changed.notify_all();
     }
 
     fn ended(&self, end: &Ended) {
+        self.upper.ended(self.number, end);
         self.state.lock().ended = Some(end.clone());
         self.changed.notify_all();
         // Without a keeper the node is being started or stopped, and whoever does that waits for the state.
@@ -187,7 +210,7 @@ impl Watcher for Progress {
 
 /// Tells the cluster now and then how much memory is free and how busy the machine is.
 struct Announcer {
-    cluster: Arc<ClusterNode<NoMachine>>,
+    cluster: Arc<AnyCluster>,
     memory: Arc<Memory>,
     due: Mutex<Nanos>,
 }
@@ -203,7 +226,7 @@ impl Listener for Announcer {
             }
             *due = now + ANNOUNCE_EVERY;
         }
-        self.cluster.announce(self.memory.status().free_bytes, load_per_mille());
+        self.cluster.announce(self.memory.status().available_bytes(), load_per_mille());
     }
 }
 

@@ -8,6 +8,7 @@ mod config;
 mod life;
 mod ping;
 mod status;
+mod upper;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -21,6 +22,9 @@ pub use config::{FabricKind, NodeConfig};
 pub use life::Life;
 pub use ping::{PING_KINDS, RoundTrips};
 pub use status::{MemberStatus, NodeStatus};
+pub use upper::{AnyCluster, LifeParts, NoUpper, Upper};
+
+use life::Ground;
 
 use crate::cluster::{Ended, JoinError};
 use crate::limits::REJOIN_PAUSE_MAX_MS;
@@ -57,8 +61,7 @@ pub struct Node {
 #[derive(Debug)]
 struct Shared {
     config: NodeConfig,
-    memory: Arc<Memory>,
-    registry: Arc<Registry>,
+    ground: Ground,
     life: RwLock<Arc<Life>>,
     to_keeper: Sender<Notice>,
 }
@@ -72,19 +75,21 @@ enum Notice {
 
 impl Node {
     /// Starts the node and waits until it is a member: of the cluster it joins or, without `join`, of its own.
-    pub fn start(config: NodeConfig) -> Result<Self, NodeError> {
+    /// `upper` is what runs on top of it.
+    pub fn start(config: NodeConfig, upper: Arc<dyn Upper>) -> Result<Self, NodeError> {
         config.check()?;
         let memory = Memory::new(config.memory_bytes)?;
         let registry = Registry::new();
         memory.show(&registry);
         let (to_keeper, notices) = channel();
-        let life = Life::begin(&config, &memory, &registry, 0, to_keeper.clone())?;
+        let ground = Ground { memory, registry, upper };
+        let life = Life::begin(&config, &ground, 0, to_keeper.clone())?;
         if let Err(error) = life.wait_until_member() {
             life.end();
             return Err(error);
         }
         let config = NodeConfig { listen: Some(life.address()), ..config };
-        let shared = Arc::new(Shared { config, memory, registry, life: RwLock::new(life), to_keeper });
+        let shared = Arc::new(Shared { config, ground, life: RwLock::new(life), to_keeper });
         let keeper = keep_in_thread(&shared, notices)?;
         Ok(Self { shared, keeper: Mutex::new(Some(keeper)) })
     }
@@ -95,11 +100,11 @@ impl Node {
     }
 
     pub fn memory(&self) -> &Arc<Memory> {
-        &self.shared.memory
+        &self.shared.ground.memory
     }
 
     pub fn registry(&self) -> &Arc<Registry> {
-        &self.shared.registry
+        &self.shared.ground.registry
     }
 
     pub fn config(&self) -> &NodeConfig {
@@ -107,11 +112,12 @@ impl Node {
     }
 
     pub fn status(&self) -> NodeStatus {
-        status::of(&self.shared.config, &self.life(), &self.shared.memory)
+        status::of(&self.shared.config, &self.life(), &self.shared.ground.memory)
     }
 
     /// Leaves the cluster in an orderly way and stops. False when nobody could be told in time.
     pub fn leave(&self) -> bool {
+        self.shared.ground.upper.before_leave();
         let life = self.life();
         let orderly = life.leave_and_wait();
         self.stop();
@@ -172,7 +178,7 @@ fn rejoin(shared: &Shared, ended: &Life, notices: &Receiver<Notice>) -> bool {
     config.join.extend(shared.config.join.iter().cloned());
     let mut pause_ms = REJOIN_PAUSE_MAX_MS / 16;
     for number in ended.number() + 1.. {
-        let begun = Life::begin(&config, &shared.memory, &shared.registry, number, shared.to_keeper.clone());
+        let begun = Life::begin(&config, &shared.ground, number, shared.to_keeper.clone());
         match begun
             .and_then(|life| life.wait_until_member().map(|()| Arc::clone(&life)).inspect_err(|_| life.end()))
         {
