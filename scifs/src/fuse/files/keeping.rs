@@ -57,14 +57,13 @@ impl FilesService {
         config: FilesConfig,
         files: Arc<Files>,
     ) -> std::io::Result<Self> {
-        let opens = Arc::new(Opens::default());
         let inner = Arc::new(Inner {
             consistency: config.consistency,
             files,
             lives: RwLock::default(),
             present: RwLock::new(None),
-            cache: Arc::new(MountedCache::new(&opens, config.workers)),
-            opens,
+            cache: Arc::new(MountedCache::new(config.workers)),
+            opens: Opens::default(),
             lanes: Lanes::start(config.threads)?,
             written: Written::default(),
             early: EarlyInterrupts::default(),
@@ -73,10 +72,13 @@ impl FilesService {
         });
         let (to_events, happenings) = channel();
         let (to_keeper, told) = channel();
+        let (to_dropper, cuts) = channel();
+        let cache = Arc::clone(&inner.cache);
         let follower = Arc::downgrade(&inner);
         let keeper = Arc::clone(&inner);
         let threads = vec![
-            spawn("events", move || events::follow(&follower, &happenings))?,
+            spawn("events", move || events::follow(&follower, &happenings, &to_dropper))?,
+            spawn("dropper", move || events::drop_cut(&cache, &cuts))?,
             spawn("touch", move || keep(&keeper, &told))?,
         ];
         Ok(Self { inner, to_events, to_keeper: Mutex::new(Some(to_keeper)), threads: Mutex::new(threads) })

@@ -30,6 +30,7 @@ use parking_lot::{Mutex, RwLock};
 use rustix::io::Errno;
 
 use super::kernel::{FileSystem, Header, Operation, Reply};
+use crate::locks::Space;
 use crate::names::{Consistency, Inode, Make};
 use crate::node::Files;
 use answer::{Answer, OPENED_DIRECTORY, Outcome, send};
@@ -51,7 +52,7 @@ struct Inner {
     lives: RwLock<BTreeMap<u64, Arc<Present>>>,
     /// Those that requests go to; `None` between two memberships.
     present: RwLock<Option<Arc<Present>>>,
-    opens: Arc<Opens>,
+    opens: Opens,
     cache: Arc<MountedCache>,
     lanes: Lanes,
     written: Written,
@@ -253,11 +254,13 @@ impl Service {
             }
             Op::SetAttr(set) if set.size.is_some() => {
                 self.0.opens.begin_truncation(inode);
+                let resizing = self.0.files.get(inode).map(|file| file.resizing());
                 self.0.later(Lane::Settle, reply, move |inner, reply| {
                     let outcome = inner
                         .present()
                         .and_then(|present| attributes::set_attr(inner, &present, inode, &set));
                     send(reply, outcome);
+                    drop(resizing);
                     // The kernel has dropped what it thought to be cut off. It may have thought the file shorter.
                     if inner.opens.end_truncation(inode) {
                         inner.cache.drop_all(inode);
@@ -355,11 +358,12 @@ impl Service {
     /// Somebody closes one of its files, which ends the record locks of its process.
     fn flush(&self, inode: Inode, lock_owner: u64, reply: Reply) {
         let service = self.clone();
-        match self.0.present() {
-            Ok(present) => present.locks.release_owner(inode, crate::locks::Space::Posix, lock_owner, move || {
+        let present = self.0.present().ok();
+        match present.as_ref().and_then(|present| present.locks.get()) {
+            Some(locks) => locks.release_owner(inode, Space::Posix, lock_owner, move || {
                 service.tell_and_answer(inode, reply);
             }),
-            Err(errno) => reply.error(errno),
+            None => self.tell_and_answer(inode, reply),
         }
     }
 

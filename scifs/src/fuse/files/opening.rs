@@ -112,11 +112,13 @@ pub(super) fn release(inner: &Inner, (number, inode): (u64, Inode), flock: Optio
         if handle.maps_for_writing {
             present.pages.end_writing(&handle.file);
         }
-        if let Some(owner) = flock {
-            present.locks.release_owner(inode, Space::Flock, owner, || {});
+        if let Ok(locks) = present.locks() {
+            if let Some(owner) = flock {
+                locks.release_owner(inode, Space::Flock, owner, || {});
+            }
+            // Record locks of the open file itself: the kernel doesn't say that they end.
+            locks.release_handle(inode, number);
         }
-        // Record locks of the open file itself: the kernel doesn't say that they end.
-        present.locks.release_handle(inode, number);
     }
     if inner.opens.close(inode) {
         inner.let_go(inode);
