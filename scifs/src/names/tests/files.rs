@@ -61,7 +61,7 @@ fn layouts_agree_with_a_file_that_is_kept_page_by_page() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let (what, a, b) = (seed >> 62, (seed >> 40) % 64, (seed >> 20) % 64);
         let before = log.info(inode).layout;
-        let mut fresh = vec![false; 64];
+        let mut fresh = [false; 64];
         if what < 2 {
             if a < size {
                 fresh[a as usize..].fill(true);
