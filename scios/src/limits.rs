@@ -202,6 +202,9 @@ pub const SEGMENT_BYTES_MAX: u64 = (PAGE_BYTES as u64) << 32;
 pub const WINDOW_BYTES: u64 = 1 << 30;
 pub const WINDOWS_MAX: usize = 16_384;
 
+/// Descriptors that a node asks for, if it may: one for each segment that it has to do with, and for each connection.
+pub const DESCRIPTORS_MAX: u64 = 1 << 20;
+
 /// Frames that are kept for pages which other members rely on this node to take. A budget that is so small that a 64th of
 /// it is less keeps that.
 pub const RESERVE_FRAMES_MAX: u64 = 1024;
