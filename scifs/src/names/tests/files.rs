@@ -165,19 +165,15 @@ fn a_file_has_a_limited_number_of_names() {
 #[test]
 fn when_names_take_too_much_nothing_is_added_and_deleting_helps() {
     let mut log = Log::new();
-    let target = vec![b't'; TARGET_BYTES_MAX];
-    let (mut last, mut refused) = (0, None);
-    while refused.is_none() {
-        let (name, now) = (last.to_string().into_bytes(), log.now());
-        let what = Make::SymLink { target: target.clone() };
-        let make = Command::Make { parent: ROOT, name, what, mode: 0o777, uid: 0, gid: 0, now };
-        refused = log.names.apply(last, &make).answer.err();
-        last += 1;
-    }
-    assert_eq!(refused, Some(Refusal::StateFull));
-    let bytes = log.names.snapshot().len();
-    assert!(bytes <= STATE_BYTES_MAX && bytes > STATE_BYTES_MAX / 10 * 9, "{bytes}");
-    log.unlink("7").unwrap();
+    log.make_in(ROOT, "old", Make::SymLink { target: vec![b't'; TARGET_BYTES_MAX] });
+    // As if others were there.
+    log.names.weight = STATE_BYTES_MAX - 1000;
+    let (name, now, target) = (b"new".to_vec(), log.now(), vec![b't'; 1000]);
+    let what = Make::SymLink { target };
+    let make = Command::Make { parent: ROOT, name, what, mode: 0o777, uid: 0, gid: 0, now };
+    assert_eq!(log.run(&make), Err(Refusal::StateFull));
+    assert_eq!(log.set_xattr(ROOT, b"trusted.a", &[0; 1000]), Err(Refusal::StateFull));
+    log.unlink("old").unwrap();
     log.names.set_members([].into());
-    log.make_in(ROOT, "again", Make::SymLink { target });
+    log.attr(&make);
 }
