@@ -159,6 +159,8 @@ impl Pages {
             self.turn(number, None, &mut after, |turn| turn.hear_strangers());
         }
         self.finish(after);
+        self.gate.begin();
+        self.let_in();
     }
 
     /// One thread's turn with a shard.

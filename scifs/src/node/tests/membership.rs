@@ -10,7 +10,15 @@ fn what_a_dead_node_had_alone_is_lost_and_everything_else_goes_on() {
     cluster.kill(2);
     let (a, b) = (&cluster.nodes[0], &cluster.nodes[1]);
     assert_eq!(b.read(7, 0, 4).unwrap(), b"kept");
-    eventually("the loss is known", || a.read(7, 4096, 4) == Err(PageFault::Lost));
+    let mut last = None;
+    eventually("the loss is known", || {
+        let read = a.read(7, 4096, 4);
+        if last.as_ref() != Some(&read) {
+            println!("{read:?}");
+        }
+        last = Some(read.clone());
+        read == Err(PageFault::Lost)
+    });
     a.write(7, 4096, &[7; 4096]).unwrap();
     assert_eq!(b.read(7, 4096, 4).unwrap(), [7; 4]);
 }
