@@ -42,7 +42,11 @@ struct Place {
 impl Place {
     fn generation(&self, page: u32) -> u32 {
         let known = self.layout.generation(page);
-        if self.newer.is_empty() { known } else { self.newer.get(&page).map_or(known, |newer| known.max(*newer)) }
+        if self.newer.is_empty() {
+            known
+        } else {
+            self.newer.get(&page).map_or(known, |newer| known.max(*newer))
+        }
     }
 }
 
@@ -168,7 +172,11 @@ impl File {
             return Some(vec![self.memory.run(u64::from(first.index), usize::from(run)).ok()?]);
         }
         let frames = pages().map(|page| {
-            if self.is_current(page) { self.memory.page(u64::from(page.index)).ok() } else { Some(zeros.clone()) }
+            if self.is_current(page) {
+                self.memory.page(u64::from(page.index)).ok()
+            } else {
+                Some(zeros.clone())
+            }
         });
         frames.collect()
     }

@@ -219,6 +219,11 @@ impl Pages {
         }
     }
 
+    /// How many departures this node was told of.
+    pub fn epoch(&self) -> u64 {
+        self.peers.epoch()
+    }
+
     pub(super) fn now(&self) -> Nanos {
         self.rpc.fabric().now()
     }

@@ -17,7 +17,6 @@ use super::kernel::{Kernel, LONG};
 
 pub(super) struct Node {
     pub id: NodeId,
-    pub number: u32,
     pub rpc: Arc<Rpc>,
     pub pages: Arc<Pages>,
     pub kernel: Arc<Kernel>,
@@ -99,6 +98,9 @@ impl Cluster {
         });
         let mut cluster = Self { nodes: Vec::new(), authority };
         (0..setting.nodes).for_each(|_| cluster.add(setting));
+        // From the next epoch on all of them are registrars.
+        cluster.authority.change(|state| state.view.departures += 1);
+        eventually("everybody is told", || cluster.nodes.iter().all(|node| node.pages.epoch() == 2));
         cluster
     }
 
@@ -110,21 +112,21 @@ impl Cluster {
         let kernel = Kernel::new(setting.workers);
         let voice = Arc::new(Voice(Arc::clone(&self.authority)));
         let cache = Arc::clone(&kernel) as Arc<dyn super::super::KernelCache>;
-        let config = PagesConfig { hold_min: setting.hold_min, ..PagesConfig::new(&rpc, &files, cache, voice) };
+        let config =
+            PagesConfig { hold_min: setting.hold_min, ..PagesConfig::new(&rpc, &files, cache, voice) };
         let pages = Pages::new(config).unwrap();
         kernel.mount(&pages);
         rpc.start().unwrap();
         pages.serve();
-        let mut number = 0;
         self.authority.change(|state| {
-            number = state.view.members.iter().map(|m| m.number + 1).max().unwrap_or(0);
+            let number = state.view.members.iter().map(|m| m.number + 1).max().unwrap_or(0);
             let address = rpc.fabric().address();
-            // The first members are of the beginning, so that they count as registrars.
-            let joined = state.view.departures - u64::from(state.view.departures == 1);
+            // Only the founder is of the beginning.
+            let joined = if number == 0 { 0 } else { state.view.departures };
             state.view.members.push(NodeMember { number, node: id, address, joined });
             state.listeners.push((id, Arc::downgrade(&pages)));
         });
-        self.nodes.push(Node { id, number, rpc, pages, kernel });
+        self.nodes.push(Node { id, rpc, pages, kernel });
         self.nodes.last().unwrap().write(u64::MAX >> 24, 0, b"a member").unwrap();
     }
 
@@ -150,17 +152,24 @@ impl Node {
         self.pages.file(inode).unwrap()
     }
 
-    pub(super) fn read(&self, inode: u64, offset: u64, bytes: usize) -> Result<Vec<u8>, super::super::PageFault> {
+    pub(super) fn read(
+        &self,
+        inode: u64,
+        offset: u64,
+        bytes: usize,
+    ) -> Result<Vec<u8>, super::super::PageFault> {
         let (tell, told) = channel();
         let file = self.file(inode);
-        self.kernel.request(move |pages| pages.read(&file, offset, bytes, move |result| tell.send(result).unwrap()));
+        self.kernel
+            .request(move |pages| pages.read(&file, offset, bytes, move |result| drop(tell.send(result))));
         told.recv_timeout(LONG).expect("a read was never answered")
     }
 
     pub(super) fn write(&self, inode: u64, offset: u64, data: &[u8]) -> Result<(), super::super::PageFault> {
         let (tell, told) = channel();
         let (file, data) = (self.file(inode), data.to_vec());
-        self.kernel.request(move |pages| pages.write(&file, offset, data, move |result| tell.send(result).unwrap()));
+        self.kernel
+            .request(move |pages| pages.write(&file, offset, data, move |result| drop(tell.send(result))));
         told.recv_timeout(LONG).expect("a write was never answered")
     }
 
@@ -171,7 +180,8 @@ impl Node {
 
     /// A load of the number at the beginning of a mapped page.
     pub(super) fn load(&self, inode: u64, page: u32) -> u64 {
-        let read = |bytes: &mut super::kernel::Bytes| (u64::from_le_bytes(*bytes.first_chunk().unwrap()), false);
+        let read =
+            |bytes: &mut super::kernel::Bytes| (u64::from_le_bytes(*bytes.first_chunk().unwrap()), false);
         self.kernel.with(inode, page, read).unwrap()
     }
 
@@ -188,6 +198,7 @@ impl Node {
 }
 
 impl Drop for Node {
+    /// A crash, seen from outside.
     fn drop(&mut self) {
         self.rpc.stop();
         self.pages.end();

@@ -42,9 +42,15 @@ impl Table {
         let (stored, written) = (&self.stored[page as usize], &self.written[page as usize]);
         let number = |bytes: Vec<u8>| u64::from_le_bytes(bytes.try_into().unwrap());
         match random.below(6) {
-            0 => stored.grow(|| drop(node.increment(INODE, page))),
-            1 => drop(stored.look("load", || node.load(INODE, page))),
-            2 => drop(stored.look("read", || number(node.read(INODE, at, 8).unwrap()))),
+            0 => stored.grow(|| {
+                node.increment(INODE, page);
+            }),
+            1 => {
+                stored.look("load", || node.load(INODE, page));
+            }
+            2 => {
+                stored.look("read", || number(node.read(INODE, at, 8).unwrap()));
+            }
             3 => {
                 let next = written[thread].total() + 1;
                 let offset = at + 8 * (thread as u64 + 1);
@@ -52,7 +58,8 @@ impl Table {
             }
             4 => {
                 let offset = at + 8 * (other as u64 + 1);
-                written[other].look("read of a written number", || number(node.read(INODE, offset, 8).unwrap()));
+                written[other]
+                    .look("read of a written number", || number(node.read(INODE, offset, 8).unwrap()));
             }
             _ => node.kernel.shrink(INODE, page),
         }

@@ -6,4 +6,5 @@ mod cluster;
 mod kernel;
 mod many;
 mod membership;
+mod memory;
 mod oracle;
