@@ -40,4 +40,5 @@ pub use kernel_cache::{KernelCache, NoKernelCache};
 pub use layout::{Layout, Piece};
 pub use pages::{Pages, PagesConfig};
 pub use placement::{FreeMemory, Roomy};
+pub use survey::FileStat;
 pub use view::{Membership, NodeMember, NodeView};

@@ -43,6 +43,10 @@ impl Roster {
         self.by_node.get(&node).copied()
     }
 
+    pub(super) fn others(&self) -> impl Iterator<Item = NodeId> {
+        self.by_number.values().map(|link| link.node)
+    }
+
     pub(super) fn link(&self, member: MemberNo) -> Option<&Arc<Link>> {
         self.by_number.get(&member)
     }

@@ -73,3 +73,28 @@ fn one_worker_is_enough() {
         b.write(7, 0, &(2 * round + 2).to_le_bytes()).unwrap();
     }
 }
+
+#[test]
+fn data_and_holes_are_found_wherever_their_homes_are() {
+    let cluster = Cluster::new(&Setting { nodes: 3, ..Setting::default() });
+    let [a, b, c] = &cluster.nodes[..] else { panic!("three nodes") };
+    a.write(7, 3 * PAGE, b"a").unwrap();
+    b.write(7, 4 * PAGE, b"b").unwrap();
+    b.write(7, 600 * PAGE, b"another extent").unwrap();
+    c.write(7, 5_000 * PAGE, b"c").unwrap();
+    for node in [a, b, c] {
+        let file = node.file(7);
+        // The sum of the connections is only made when somebody needs it.
+        let data = |page| node.pages.next_data(&file, page, 10_000).unwrap();
+        let hole = |page| node.pages.next_hole(&file, page, 10_000).unwrap();
+        assert_eq!(
+            [data(0), data(4), data(5), data(601), data(5_001)],
+            [Some(3), Some(4), Some(600), Some(5_000), None]
+        );
+        assert_eq!([hole(0), hole(3), hole(4), hole(600), hole(5_000)], [0, 5, 5, 601, 5_001]);
+        assert_eq!(node.pages.next_hole(&file, 5_000, 5_000).unwrap(), 5_001);
+    }
+    assert_eq!(c.pages.stat(&c.file(7)).pages_exclusive, 1);
+    let homes: u64 = cluster.nodes.iter().map(|node| node.pages.stat(&node.file(7)).pages_home).sum();
+    assert_eq!(homes, 4);
+}

@@ -160,16 +160,18 @@ impl Node {
     ) -> Result<Vec<u8>, super::super::PageFault> {
         let (tell, told) = channel();
         let file = self.file(inode);
-        self.kernel
-            .request(move |pages| pages.read(&file, offset, bytes, move |result| drop(tell.send(result))));
+        self.kernel.request(move |pages| {
+            pages.read(&file, offset, bytes, move |result| tell.send(result).unwrap_or_default())
+        });
         told.recv_timeout(LONG).expect("a read was never answered")
     }
 
     pub(super) fn write(&self, inode: u64, offset: u64, data: &[u8]) -> Result<(), super::super::PageFault> {
         let (tell, told) = channel();
         let (file, data) = (self.file(inode), data.to_vec());
-        self.kernel
-            .request(move |pages| pages.write(&file, offset, data, move |result| drop(tell.send(result))));
+        self.kernel.request(move |pages| {
+            pages.write(&file, offset, data, move |result| tell.send(result).unwrap_or_default())
+        });
         told.recv_timeout(LONG).expect("a write was never answered")
     }
 

@@ -25,8 +25,10 @@ struct Slot {
     dirty: bool,
 }
 
+type Slots = HashMap<(u64, u32), Arc<Mutex<Slot>>>;
+
 pub(super) struct Kernel {
-    slots: Mutex<HashMap<(u64, u32), Arc<Mutex<Slot>>>>,
+    slots: Mutex<Slots>,
     requests: Mutex<Option<Sender<Request>>>,
     pages: RwLock<Weak<Pages>>,
     workers: usize,
