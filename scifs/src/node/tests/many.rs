@@ -1,10 +1,13 @@
 //! Many threads on several nodes on few pages.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::RwLock;
 use scios::limits::PAGE_BYTES;
 
-use super::cluster::{Cluster, Node, Setting};
+use super::super::{Layout, Piece};
+use super::cluster::{Cluster, Node, Setting, eventually};
 use super::oracle::Growing;
 
 /// A small generator, so that a failing run's mix can be had again.
@@ -76,9 +79,21 @@ impl Table {
 }
 
 fn hammer(cluster: &Cluster, threads: usize, during: Duration, seed: u64) -> Table {
+    hammer_and(cluster, threads, during, seed, || false)
+}
+
+/// Does `meanwhile` as well, until it says that it is enough.
+fn hammer_and(
+    cluster: &Cluster,
+    threads: usize,
+    during: Duration,
+    seed: u64,
+    mut meanwhile: impl FnMut() -> bool + Send,
+) -> Table {
     let table = Table::new(threads * cluster.nodes.len());
     let deadline = Instant::now() + during;
     std::thread::scope(|scope| {
+        scope.spawn(move || while Instant::now() < deadline && meanwhile() {});
         for (n, node) in cluster.nodes.iter().enumerate() {
             for t in 0..threads {
                 let (table, thread) = (&table, n * threads + t);
@@ -135,4 +150,88 @@ fn two_writers_of_one_page_both_make_progress() {
     let total: u64 = counts.iter().sum();
     assert_eq!(cluster.nodes[0].load(INODE, 0), total);
     assert!(counts.iter().all(|count| *count * 10 > total), "one of them starved: {counts:?}");
+}
+
+#[test]
+fn nobody_ever_sees_anything_that_is_out_of_date_while_connections_break() {
+    let cluster = Cluster::new(&Setting { nodes: 3, ..Setting::default() });
+    cluster.nodes.iter().for_each(|node| node.open(INODE));
+    let (a, b, before) = (&cluster.nodes[0], &cluster.nodes[1], cluster.departures());
+    let breaks = || {
+        let epoch = cluster.departures();
+        a.rpc.fabric().disconnect(b.id);
+        eventually("the break is over", || {
+            cluster.departures() > epoch && cluster.nodes.iter().all(|node| node.pages.epoch() > epoch)
+        });
+        true
+    };
+    hammer_and(&cluster, 2, Duration::from_secs(3), 3, breaks).check(&cluster);
+    assert!(cluster.departures() > before, "nothing broke");
+}
+
+/// More pages than the node that reads them has frames.
+const FILLING: u64 = 1_500;
+
+#[test]
+fn nobody_ever_sees_anything_that_is_out_of_date_while_memory_is_short() {
+    let mut cluster = Cluster::new(&Setting::default());
+    cluster.add(&Setting { memory_bytes: 4 << 20, ..Setting::default() });
+    cluster.nodes.iter().for_each(|node| node.open(INODE));
+    // The third node is full of what is at home with the first, so it has to give up pages all the time.
+    let (a, c) = (&cluster.nodes[0], &cluster.nodes[2]);
+    for page in 0..FILLING {
+        a.write(8, page * PAGE_BYTES as u64, &[1]).unwrap();
+    }
+    let mut page = 0;
+    let fill = || {
+        page = (page + 1) % FILLING;
+        c.read(8, page * PAGE_BYTES as u64, 1) == Ok(vec![1])
+    };
+    hammer_and(&cluster, 2, Duration::from_secs(3), 4, fill).check(&cluster);
+    assert!(c.pages.memory().status().evictions_total > 0, "memory was never short");
+}
+
+#[test]
+fn who_reads_and_writes_a_file_that_is_cut_again_and_again_never_sees_what_was_cut() {
+    let cluster = Cluster::new(&Setting { nodes: 3, ..Setting::default() });
+    // By page, which cut was the last that everybody was told of. Writers write it, but not while others cut.
+    let last_cut: [AtomicU64; 3] = Default::default();
+    let (gate, stop) = (RwLock::new(()), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for (n, node) in cluster.nodes.iter().enumerate() {
+            let (last_cut, gate, stop) = (&last_cut, &gate, &stop);
+            scope.spawn(move || {
+                let mut random = Random(n as u64 + 77);
+                while !stop.load(Ordering::SeqCst) {
+                    let page = random.below(3);
+                    let (at, cut) = (page * PAGE_BYTES as u64, &last_cut[page as usize]);
+                    let least = cut.load(Ordering::SeqCst);
+                    let seen = u64::from_le_bytes(node.read(INODE, at, 8).unwrap().try_into().unwrap());
+                    assert!(seen == 0 || seen >= least, "page {page}: saw {seen} after cut {least}");
+                    let _no_cut = gate.read();
+                    node.write(INODE, at, &cut.load(Ordering::SeqCst).to_le_bytes()).unwrap();
+                }
+            });
+        }
+        let mut first = Piece { first_page: 0, generation: 0 };
+        for generation in 1..150 {
+            let from = generation % 3;
+            let piece = Piece { first_page: from, generation };
+            first = if from == 0 { piece } else { first };
+            let layout = Layout::new(if from == 0 { vec![piece] } else { vec![first, piece] });
+            // What lay between was cut before, and is not given back to an older segment.
+            let layout = if from == 2 {
+                Layout::new(vec![first, Piece { first_page: 1, generation }])
+            } else {
+                layout
+            };
+            let _alone = gate.write();
+            for node in &cluster.nodes {
+                node.pages.relayout(&node.file(INODE), &layout, 0);
+            }
+            let cut = last_cut.iter().skip(from.min(1) as usize);
+            cut.for_each(|cut| cut.store(u64::from(generation), Ordering::SeqCst));
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
 }
