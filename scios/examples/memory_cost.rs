@@ -11,10 +11,11 @@ const ROUNDS: u64 = 200_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let memory = Memory::new(4 << 30)?;
-    let segment = memory.segment("example", 1 << 40)?;
+    let segment = memory.segment("example")?;
     report("populate a page, not touched", |n| segment.populate(n * 7).map(drop))?;
     report("populate a page that is resident", |n| segment.populate(n * 7).map(drop))?;
     report("release a page, not touched", |n| segment.release(n * 7..n * 7 + 1).map(drop))?;
+    report("look up a page that is mapped", |n| segment.page(n * 7).map(drop))?;
     let page = [1; PAGE_BYTES];
     report("populate, copy in and release a page", |n| {
         segment.populate(n)?;

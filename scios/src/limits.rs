@@ -190,6 +190,16 @@ pub const RPC_SPARE_BYTES_MAX: usize = 16 * 1024;
 /// The largest segment: 2^32 pages, 16 TiB.
 pub const SEGMENT_BYTES_MAX: u64 = (PAGE_BYTES as u64) << 32;
 
+/// A segment is mapped in parts of so many bytes, and so many of them are mapped at once over all segments: a quarter of
+/// what a process may map (vm.max_map_count, 65,530 unless set otherwise).
+pub const WINDOW_BYTES: u64 = 1 << 30;
+pub const WINDOWS_MAX: usize = 16_384;
+
+/// Frames that are kept for pages which other members rely on this node to take. A budget that is so small that a 64th of
+/// it is less keeps that.
+pub const RESERVE_FRAMES_MAX: u64 = 1024;
+pub const RESERVE_SHARE: u64 = 64;
+
 /// The smallest frame budget that a node can work with: its staging buffers and a few pages.
 pub const BUDGET_BYTES_MIN: u64 = 16 << 20;
 

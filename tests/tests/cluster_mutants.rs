@@ -23,13 +23,16 @@ fn a_new_leader_that_does_not_wait_is_caught() {
     assert_eq!(caught(3, |t| t.leader_wait = Duration::ZERO), "lease_ends_before_death");
 }
 
+/// Two leaders at once show in what they do, or in what one of them would read.
+const TWO_LEADERS: [&str; 2] = ["no_split_brain", "reads_are_fresh"];
+
 #[test]
 fn an_authority_that_outlives_the_promises_behind_it_is_caught() {
-    assert_eq!(caught(3, |t| t.authority = t.promise * 20), "no_split_brain");
+    assert!(TWO_LEADERS.contains(&caught(3, |t| t.authority = t.promise * 20)));
 }
 
 #[test]
 fn voters_that_promise_nothing_are_caught() {
     let without = |t: &mut Timing| (t.promise, t.authority) = (Duration::ZERO, t.failure);
-    assert_eq!(caught(5, without), "no_split_brain");
+    assert!(TWO_LEADERS.contains(&caught(5, without)));
 }

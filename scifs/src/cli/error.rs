@@ -110,7 +110,8 @@ fn node_exit(error: &NodeError) -> Exit {
 fn mount_exit(error: &MountFailed) -> Exit {
     match error {
         MountFailed::Node(error) => node_exit(error),
-        MountFailed::Mount(MountError::MountPoint { .. } | MountError::NotAFolder { .. }) => Exit::Usage,
+        MountFailed::Lazy
+        | MountFailed::Mount(MountError::MountPoint { .. } | MountError::NotAFolder { .. }) => Exit::Usage,
         MountFailed::Mount(
             MountError::Refused { .. } | MountError::HelperRefused { .. } | MountError::Unmount { .. },
         ) => Exit::Failed,

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::serving::{Serving, Surroundings, node_config};
 use super::{CliError, help};
+use crate::mount::Donor;
 use crate::notify;
 use crate::options::Options;
-use scios::node::{NoUpper, Node};
+use scios::node::Node;
 
 /// Be a member of a cluster, without a mount: donate memory
 ///
@@ -28,11 +29,9 @@ pub(super) struct Args {
     debug: bool,
 }
 
-struct Plain(Node);
-
-impl Serving for Plain {
+impl Serving for Donor {
     fn node(&self) -> &Node {
-        &self.0
+        Donor::node(self)
     }
 
     fn mount_status(&self) -> Option<Value> {
@@ -45,12 +44,12 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let config = node_config(&options)?;
     scios::logging::init(args.debug)?;
     let mut around = Surroundings::begin(&config.name)?;
-    let serving = Arc::new(Plain(Node::start(config, Arc::new(NoUpper))?));
-    around.serve(&serving, options.metrics.as_ref())?;
-    announce(&serving.0);
+    let donor = Arc::new(Donor::start(config)?);
+    around.serve(&donor, options.metrics.as_ref())?;
+    announce(Donor::node(&donor));
     let why = around.wait();
     notify::stopping();
-    let orderly = serving.0.leave();
+    let orderly = donor.leave();
     around.end(why, orderly)
 }
 

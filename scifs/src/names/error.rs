@@ -45,8 +45,6 @@ pub enum Refusal {
     StateFull,
     #[error("a file has at most {FILE_BYTES_MAX} bytes")]
     TooLong,
-    #[error("a time's nanoseconds are below a second")]
-    BadTime,
     #[error(
         "a file's pages fall into at most {PIECES_MAX} pieces and {GENERATION_MAX} generations; overwrite it with zeros"
     )]
@@ -65,6 +63,8 @@ pub enum Refusal {
     XattrsFull,
     #[error("this attribute can't be removed")]
     XattrFixed,
+    #[error("there is no such property; user.scifs.address and user.scifs.consistency can be set")]
+    UnknownProperty,
     #[error("the consistency is \"strict\" or \"lazy\"")]
     BadConsistency,
     #[error(
@@ -79,6 +79,10 @@ pub enum Refusal {
         "the file can't grow at its address: inode {inode} begins at {address:#x}; delete that, or make this one anew with its full size"
     )]
     NoRoom { address: u64, inode: Inode },
+    #[error(
+        "the file can't grow at its address: it would go beyond {ADDRESS_END:#x}; make it anew with its full size"
+    )]
+    EndOfAddresses,
     #[error("no free range of addresses is long enough for this file; delete files, or make it shorter")]
     NoAddress,
     #[error("not a command of this version; are all nodes the same version of scifs?")]
@@ -98,7 +102,7 @@ impl Refusal {
             Self::BadName
             | Self::IntoItself
             | Self::WrongKind
-            | Self::BadTime
+            | Self::UnknownProperty
             | Self::BadConsistency
             | Self::BadAddress => Errno::INVAL,
             Self::LinkToDirectory | Self::XattrFixed => Errno::PERM,
@@ -106,7 +110,7 @@ impl Refusal {
             Self::TooManyInodes | Self::StateFull | Self::LayoutFull | Self::XattrsFull | Self::NoAddress => {
                 Errno::NOSPC
             }
-            Self::TooLong | Self::NoRoom { .. } => Errno::FBIG,
+            Self::TooLong | Self::NoRoom { .. } | Self::EndOfAddresses => Errno::FBIG,
             Self::NoXattr => Errno::NODATA,
             Self::XattrUnsupported => Errno::OPNOTSUPP,
             Self::XattrName => Errno::RANGE,

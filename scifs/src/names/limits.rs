@@ -26,8 +26,8 @@ pub const STATE_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX / 4 * 3;
 /// The largest file: 16 TiB.
 pub const FILE_BYTES_MAX: u64 = SEGMENT_BYTES_MAX;
 
-/// Pieces of one file's layout.
-pub const PIECES_MAX: usize = 1024;
+/// Pieces of one file's layout: each cut further back than the last one, and each hole, leaves one or two behind.
+pub const PIECES_MAX: usize = 16_384;
 
 /// The longest value of an extended attribute: with its name it fits into a command.
 pub const XATTR_VALUE_BYTES_MAX: usize = COMMAND_BYTES_MAX / 4 * 3;

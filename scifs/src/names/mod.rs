@@ -9,43 +9,37 @@
 //! then), or when it is made with one. From then on it is fixed. So a range never has to move, and a million files that
 //! nobody maps by address take none.
 
+mod addresses;
 mod attr;
+mod attributes;
+mod checks;
+mod client;
+mod codec;
 mod command;
+mod directory;
 mod error;
 mod event;
 pub mod limits;
+mod node;
+mod orphans;
+mod pack;
 mod query;
+mod reading;
+mod rename;
+mod replica;
+mod settle;
+mod settling;
+mod sizes;
+mod snapshot;
+mod state;
+mod tree;
+mod xattrs;
 
 pub use attr::{Attr, Consistency, FileInfo, Inode, Kind, Layout, Piece, ROOT, Time, pages};
+pub use client::{NAMES_KINDS, NamesClient};
 pub use command::{Answer, Applied, Changes, Command, Make, Renaming, Setting, Special};
 pub use error::{NameError, Refusal};
 pub use event::{Consequences, Event, NoWatch, Watch};
 pub use query::{Entry, Found, Query, Totals};
-
-#[cfg(any())]
-mod signatures {
-    pub struct Names; // pure
-    pub struct NamesClient;
-    impl NamesClient {
-        /// In `Upper::begin`: registers kinds 272..=287. One a membership.
-        pub fn new(rpc: &Arc<Rpc>, watch: Arc<dyn Watch>) -> Arc<Self>;
-        /// In `Upper::begin`: what it returns.
-        pub fn machine(&self) -> Box<dyn Machine>;
-        /// In `Upper::cluster`.
-        pub fn set_cluster(&self, cluster: &Arc<AnyCluster>);
-        /// In `Upper::ended`: whoever waits gets an error.
-        pub fn end(&self);
-        // These wait (bounded): only on meta threads.
-        pub fn run(&self, command: &Command) -> Result<Applied, NameError>;
-        pub fn ask(&self, query: &Query) -> Result<Found, NameError>;
-        pub fn address(&self, inode: Inode) -> Result<u64, NameError>;
-        /// Until every member, this node too, has applied `index` and done the consequences of its events.
-        pub fn settle(&self, index: u64) -> Result<(), NameError>;
-        // These don't wait.
-        /// What this node's replica knows: maybe old.
-        pub fn local(&self, query: &Query) -> Result<Found, NameError>;
-        pub fn consequences_done(&self, index: u64);
-        /// This node's number in the cluster, for `LetGo`.
-        pub fn member(&self) -> Option<u32>;
-    }
-}
+pub use state::{Done, Founding, Names};
+pub use xattrs::{XATTR_ADDRESS, XATTR_CONSISTENCY, address_text, parse_address};

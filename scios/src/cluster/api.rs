@@ -90,6 +90,10 @@ pub enum Input {
         free: u64,
         load: u32,
     },
+    /// Messages between this node and another member were lost though both live, after a view with so many departures.
+    Break {
+        departures_seen: u64,
+    },
     /// It wants to leave, and has handed over what it held.
     Leave,
 }

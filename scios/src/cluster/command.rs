@@ -27,6 +27,8 @@ pub(super) enum Body {
     Remove { id: NodeId, cause: Cause },
     /// For the machine that is plugged in.
     Machine(Vec<u8>),
+    /// Messages between two members were lost though both live. Counts as a departure, unless one has come since.
+    Break { departures_seen: u64 },
 }
 
 /// Why a member is taken out.
@@ -94,6 +96,10 @@ impl Entry {
                 to.u8(4);
                 to.bytes("command", command, COMMAND_BYTES_MAX);
             }
+            Body::Break { departures_seen } => {
+                to.u8(5);
+                to.u64(*departures_seen);
+            }
         }
         to.finish().map(<[u8]>::to_vec)
     }
@@ -120,6 +126,7 @@ impl Entry {
                 },
             },
             4 => Body::Machine(from.bytes("command", COMMAND_BYTES_MAX)?.to_vec()),
+            5 => Body::Break { departures_seen: from.u64()? },
             other => return Err(DecodeError::Invalid { what: "command", value: u64::from(other) }),
         };
         from.end()?;

@@ -7,13 +7,13 @@ use raft::eraftpb::{Message as RaftMessage, MessageType};
 
 use super::announcements::Announcements;
 use super::api::{Config, Effect, Input, Standing};
-use super::command::{Body, Entry, Outcome};
+use super::command::Body;
 use super::consensus::{Broken, Consensus};
 use super::guard::TRANSFER;
 use super::joining::Joining;
 use super::lease::{Authority, Lease, Promise, Watch};
 use super::parts::Parts;
-use super::proposals::{Proposals, ProposeError, Waiter};
+use super::proposals::{Proposals, Waiter};
 use super::state::{Machine, State};
 use super::view::Member;
 use super::wire::{ClusterMessage, Contact, Seen, Talk};
@@ -68,6 +68,8 @@ pub struct Cluster<M> {
     /// A welcomed node that never gets a lease gives up then.
     pub(super) join_deadline: Nanos,
     pub(super) leaderless_since: Option<Nanos>,
+    /// Messages were lost when the departures were this many, and the cluster doesn't know yet.
+    pub(super) broken_at: Option<u64>,
     pub(super) reconcile_due: bool,
     pub(super) told_epoch: Epoch,
     pub(super) told_standing: Option<Standing>,
@@ -105,6 +107,7 @@ impl<M: Machine> Cluster<M> {
             known_leader: (0, None),
             join_deadline: Nanos::MAX,
             leaderless_since: None,
+            broken_at: None,
             reconcile_due: false,
             told_epoch: Epoch(0),
             told_standing: None,
@@ -159,6 +162,11 @@ impl<M: Machine> Cluster<M> {
                 self.leave(now);
                 Ok(())
             }
+            Input::Break { departures_seen } => {
+                self.broken_at = self.broken_at.max(Some(departures_seen));
+                self.report_break(now);
+                Ok(())
+            }
         }
     }
 
@@ -205,6 +213,7 @@ impl<M: Machine> Cluster<M> {
             self.reconcile_due = true;
         }
         self.expire(now);
+        self.report_break(now);
         if now >= self.next_dial {
             self.next_dial = now + timing.retry() / 2;
             self.dial(now);
@@ -277,35 +286,6 @@ impl<M: Machine> Cluster<M> {
         Ok(())
     }
 
-    /// A member's command, for this node to append if it leads. What is dropped is sent again by its proposer.
-    fn proposed(&mut self, from: NodeId, bytes: Vec<u8>) -> Result<(), Broken> {
-        let Some(consensus) = self.consensus.as_mut().filter(|c| c.leads()) else { return Ok(()) };
-        match Entry::decode(&bytes) {
-            Ok(entry)
-                if entry.proposer == from
-                    && entry.sequence > 0
-                    && !matches!(entry.body, Body::Remove { .. })
-                    && self.state.view().contains(from) =>
-            {
-                consensus.propose(bytes).map(|_| ())
-            }
-            _ => {
-                tracing::debug!(peer = %from, "refused a command that is not the sender's to give");
-                Ok(())
-            }
-        }
-    }
-
-    pub(super) fn propose(&mut self, now: Nanos, waiter: Waiter, body: Body, deadline: Nanos) {
-        let added = match self.phase {
-            Phase::Member | Phase::Leaving { .. } => self.proposals.add(now, waiter, body, deadline),
-            Phase::Joining(_) | Phase::Ended(_) => Err(ProposeError::NotMember),
-        };
-        if let Err(why) = added {
-            self.given_up(waiter, why);
-        }
-    }
-
     /// Lets what was taken in have its consequences, until nothing moves any more.
     fn settle(&mut self, now: Nanos) -> Result<(), Broken> {
         self.pump(now)?;
@@ -360,54 +340,10 @@ impl<M: Machine> Cluster<M> {
         };
     }
 
-    /// Gives commands that are not on their way to whoever leads.
-    fn route(&mut self, now: Nanos) -> Result<(), Broken> {
-        let Some(consensus) = &mut self.consensus else { return Ok(()) };
-        let Some(leader) = consensus.leader() else { return Ok(()) };
-        while let Some((sequence, entry)) = self.proposals.unsent(now, self.config.timing.renew) {
-            self.proposals.sent(now, sequence);
-            let Ok(entry) = entry else { continue };
-            if leader == self.config.id {
-                consensus.propose(entry)?;
-            } else if self.up.contains(&leader) {
-                let message =
-                    ClusterMessage { cluster: self.state.view().cluster, body: Talk::Propose { entry } };
-                self.effects.push(Effect::Send { to: leader, message });
-            }
-        }
-        Ok(())
-    }
-
     fn lost(&mut self, peer: NodeId) -> Result<(), Broken> {
         match self.consensus.as_mut().filter(|c| c.leads()) {
             Some(consensus) => consensus.lost(peer),
             None => Ok(()),
-        }
-    }
-
-    fn expire(&mut self, now: Nanos) {
-        while let Some((waiter, waited_ms)) = self.proposals.expired(now) {
-            let why = match self.leaderless_since {
-                Some(_) => ProposeError::NoQuorum { waited_ms, detail: self.quorum_detail() },
-                None => ProposeError::TimedOut { waited_ms },
-            };
-            self.given_up(waiter, why);
-        }
-    }
-
-    pub(super) fn decided(&mut self, waiter: Waiter, outcome: Outcome) {
-        match waiter {
-            Waiter::Caller(token) => self.effects.push(Effect::Decided { token, outcome: Ok(outcome) }),
-            Waiter::Joiner(id) => self.answer_joiner(id, outcome),
-            Waiter::Leaver => {}
-        }
-    }
-
-    pub(super) fn given_up(&mut self, waiter: Waiter, why: ProposeError) {
-        match waiter {
-            Waiter::Caller(token) => self.effects.push(Effect::Decided { token, outcome: Err(why) }),
-            Waiter::Joiner(id) => self.put_off_joiner(id, &why),
-            Waiter::Leaver => {}
         }
     }
 

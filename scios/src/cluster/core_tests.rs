@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::cluster::command::Refusal;
+use crate::cluster::command::{Entry, Refusal};
 use crate::cluster::state::NoMachine;
 use crate::cluster::wire::JoinAnswer;
 
@@ -108,4 +108,32 @@ fn the_log_stays_bounded_however_many_commands_there_are() {
         assert!(effects.iter().any(done), "{effects:?}");
         assert!(cluster.consensus.as_ref().is_some_and(|c| !c.is_long()));
     }
+}
+
+#[test]
+fn a_break_counts_once_however_many_report_it_and_a_late_report_changes_nothing() {
+    let (mut cluster, now) = leader();
+    join(&mut cluster, now, 2, 0);
+    let epoch = cluster.view().epoch;
+    for _ in 0..3 {
+        cluster.handle(now, Input::Break { departures_seen: 0 });
+    }
+    assert_eq!((cluster.view().departures, cluster.view().epoch.0), (1, epoch.0 + 1));
+    join(&mut cluster, now, 3, 0);
+    let joined: Vec<u64> = cluster.view().members().map(|m| m.joined).collect();
+    assert_eq!(joined, [0, 0, 1]);
+    let effects = cluster.handle(now, Input::Break { departures_seen: 1 });
+    let told = |e: &Effect| matches!(e, Effect::View(view) if view.departures == 2 && view.len() == 3);
+    assert!(effects.iter().any(told), "{effects:?}");
+}
+
+#[test]
+fn a_node_answers_from_its_own_replica_only_while_it_leads_with_authority() {
+    let fresh = Cluster::new(Config::new(id(1), "first", "h:1"), NoMachine);
+    assert_eq!(fresh.reads_until(), Nanos::ZERO, "nobody's replica yet");
+    let (mut cluster, now) = leader();
+    assert!(cluster.reads_until() > now && cluster.applied() > 1 && cluster.leader() == Some(id(1)));
+    assert!(cluster.reads_until() <= now + cluster.config.timing.authority);
+    cluster.handle(now, Input::Leave);
+    assert_eq!((cluster.reads_until(), cluster.leader()), (Nanos::ZERO, None), "it has left");
 }

@@ -178,6 +178,12 @@ impl<M: Machine> ClusterNode<M> {
         self.feed(Input::Announce { free, load });
     }
 
+    /// Says that messages between this node and another member were lost though both live, in the time of a view with so
+    /// many departures. A view with more of them follows, once for all who report it, as soon as there is a quorum.
+    pub fn report_break(&self, departures_seen: u64) {
+        self.feed(Input::Break { departures_seen });
+    }
+
     /// Begins to leave, after what this node held was handed over. `Watcher::ended` follows.
     pub fn leave(&self) {
         self.feed(Input::Leave);

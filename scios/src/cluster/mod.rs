@@ -13,11 +13,12 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `core`, `applying`, `life` | the order of things: inputs and their consequences; from the log to the state; the end |
+//! | `commands`, `proposals` | the way of a command to the leader and back; those under way |
 //! | `joining`, `renewal`, `leading` | becoming a member; leases at work; what only a leader does |
 //! | `lease`, `timing` | the clocks behind it; `LEASES.md` has the argument |
 //! | `state`, `command`, `view` | what is replicated |
 //! | `consensus`, `changes`, `log`, `guard`, `raft_wire`, `parts` | the consensus library, tamed |
-//! | `proposals`, `announcements`, `wire`, `api`, `status` | commands under way; soft state; messages; the surface |
+//! | `announcements`, `wire`, `api`, `status` | soft state; messages; the surface |
 //! | `driver` | [`ClusterNode`]: all of it on an RPC endpoint |
 //!
 //! What is absent: nothing but `driver` knows that threads exist, and nothing at all opens a socket, reads a clock, starts a thread or writes a file.
@@ -27,6 +28,7 @@ mod api;
 mod applying;
 mod changes;
 mod command;
+mod commands;
 mod consensus;
 mod core;
 mod driver;

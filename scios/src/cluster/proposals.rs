@@ -39,6 +39,8 @@ pub(super) enum Waiter {
     Joiner(NodeId),
     /// This node itself, which wants to leave.
     Leaver,
+    /// This node itself, which lost messages.
+    Breaker,
 }
 
 #[derive(Debug)]

@@ -174,6 +174,13 @@ impl State {
                 self.forget(id);
                 Outcome::Changed
             }
+            Body::Break { departures_seen } => {
+                if departures_seen != self.view.departures {
+                    return Outcome::Changed;
+                }
+                Arc::make_mut(&mut self.view).departures += 1;
+                Outcome::Changed
+            }
         };
         let view = Arc::make_mut(&mut self.view);
         view.epoch = Epoch(view.epoch.0 + 1);

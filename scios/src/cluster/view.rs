@@ -28,7 +28,8 @@ pub struct View {
     /// Which cluster this is: drawn at random by its first node.
     pub cluster: u64,
     pub epoch: Epoch,
-    /// How often messages between members may have been lost for good: rises by one with each removal. Every member is
+    /// How often messages between members may have been lost for good: rises by one with each removal and with
+    /// each reported break. Every member is
     /// told every value of it since it joined, unless it fell so far behind that it needed a snapshot.
     pub departures: u64,
     /// How many members vote once there are enough: 1, 3 or 5.

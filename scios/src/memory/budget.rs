@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
 use super::MemoryError;
-use crate::limits::{EVICTIONS_MAX, PAGE_BYTES};
+use crate::limits::{EVICTIONS_MAX, PAGE_BYTES, RESERVE_FRAMES_MAX, RESERVE_SHARE};
 use crate::metrics::{Counter, Registry};
 
 /// What a frame is used for.
@@ -24,6 +24,15 @@ pub(super) enum Class {
 }
 
 const CLASSES: usize = 3;
+
+/// How much of what is free a reservation may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// All but the reserve.
+    Usual,
+    /// Everything: others rely on it.
+    Obliged,
+}
 
 /// Makes room. Called by the thread that needs frames, with nothing of this module locked, so it may release pages
 /// and drop frames; it may be called by several threads at once. A reservation that is made from inside of the call is
@@ -38,6 +47,8 @@ pub trait Evictor: Send + Sync + 'static {
 pub struct MemoryStatus {
     pub budget_bytes: u64,
     pub free_bytes: u64,
+    /// What of it only pages may take that other members rely on this node to take, when all of it is there.
+    pub reserve_bytes: u64,
     /// Pages of segments that are on this node.
     pub segments_bytes: u64,
     /// Single frames and runs: twins, replicas.
@@ -53,6 +64,11 @@ impl MemoryStatus {
     pub fn used_bytes(&self) -> u64 {
         self.segments_bytes + self.pool_bytes + self.staging_bytes
     }
+
+    /// What anybody can have without anything being evicted.
+    pub fn available_bytes(&self) -> u64 {
+        self.free_bytes.saturating_sub(self.reserve_bytes)
+    }
 }
 
 struct Counts {
@@ -62,6 +78,7 @@ struct Counts {
 
 pub(super) struct Budget {
     frames: u64,
+    reserve: u64,
     counts: Mutex<Counts>,
     evictor: RwLock<Option<Arc<dyn Evictor>>>,
     evictions: Counter,
@@ -77,6 +94,7 @@ impl Budget {
     pub(super) fn new(frames: u64) -> Self {
         Self {
             frames,
+            reserve: RESERVE_FRAMES_MAX.min(frames / RESERVE_SHARE),
             counts: Mutex::new(Counts { free: frames, used: [0; CLASSES] }),
             evictor: RwLock::new(None),
             evictions: Counter::default(),
@@ -89,17 +107,26 @@ impl Budget {
     }
 
     /// Takes frames if they are free. Never calls anybody, so it may be used while locks are held.
-    pub(super) fn try_reserve(&self, class: Class, frames: u64) -> bool {
+    pub(super) fn try_reserve(&self, class: Class, frames: u64, need: Need) -> bool {
+        let floor = match need {
+            Need::Usual => self.reserve,
+            Need::Obliged => 0,
+        };
         let mut counts = self.counts.lock();
-        let Some(left) = counts.free.checked_sub(frames) else { return false };
+        let Some(left) = counts.free.checked_sub(frames).filter(|left| *left >= floor) else { return false };
         counts.free = left;
         counts.used[class as usize] += frames;
         true
     }
 
+    /// How many frames have to come free before `frames` can be had by anybody: also what was taken of the reserve.
+    fn missing(&self, frames: u64) -> u64 {
+        (frames + self.reserve).saturating_sub(self.counts.lock().free)
+    }
+
     /// Takes frames, evicting when they are not free. The caller holds no lock.
     pub(super) fn reserve(self: &Arc<Self>, class: Class, frames: u64) -> Result<Charge, MemoryError> {
-        while_full(self, frames, || self.try_reserve(class, frames))?;
+        while_full(self, frames, || self.try_reserve(class, frames, Need::Usual))?;
         Ok(Charge { budget: Arc::clone(self), class, frames })
     }
 
@@ -116,6 +143,7 @@ impl Budget {
         MemoryStatus {
             budget_bytes: self.frames * PAGE_BYTES as u64,
             free_bytes: counts.free * PAGE_BYTES as u64,
+            reserve_bytes: self.reserve * PAGE_BYTES as u64,
             segments_bytes: bytes(Class::Segments),
             pool_bytes: bytes(Class::Pool),
             staging_bytes: bytes(Class::Staging),
@@ -150,6 +178,17 @@ impl Budget {
         }
     }
 
+    /// Counts a reservation that failed, and says why.
+    pub(super) fn refuse(&self, frames: u64) -> MemoryError {
+        self.refusals.increment();
+        let status = self.status();
+        MemoryError::Full {
+            needed: frames.saturating_mul(PAGE_BYTES as u64),
+            free: status.available_bytes(),
+            budget: status.budget_bytes,
+        }
+    }
+
     /// Asks the evictor once. `false`: there is none, or it has nothing, or this thread is already evicting.
     fn evict(&self, frames: u64) -> bool {
         let Some(evictor) = self.evictor.read().clone() else { return false };
@@ -165,12 +204,12 @@ pub(super) fn while_full(
     frames: u64,
     mut attempt: impl FnMut() -> bool,
 ) -> Result<(), MemoryError> {
-    if frames <= budget.frames {
+    if frames <= budget.frames - budget.reserve {
         for _ in 0..EVICTIONS_MAX {
             if attempt() {
                 return Ok(());
             }
-            if !budget.evict(frames) {
+            if !budget.evict(budget.missing(frames)) {
                 break;
             }
         }
@@ -179,13 +218,7 @@ pub(super) fn while_full(
             return Ok(());
         }
     }
-    budget.refusals.increment();
-    let status = budget.status();
-    Err(MemoryError::Full {
-        needed: frames.saturating_mul(PAGE_BYTES as u64),
-        free: status.free_bytes,
-        budget: status.budget_bytes,
-    })
+    Err(budget.refuse(frames))
 }
 
 /// While it lives, this thread evicts for one budget and not again for the same.

@@ -7,12 +7,13 @@
 //! ```text
 //!  Memory ── Budget: free | segments | pool | staging
 //!    ├─ frames   FrameRun       twins, replicas: adjacent frames of one sparse memory file, by bitmap
-//!    ├─ segment  SegmentMemory  the pages of a segment that are here: a sparse memory file of the segment's size
+//!    ├─ segment  SegmentMemory  the pages of a segment that are here: a sparse memory file, mapped in windows
 //!    └─ staging  StagingBuffer  buffers that the network card may hold on to: charged as a whole, never punched
 //! ```
 #![allow(unsafe_code)]
 
 mod budget;
+mod file;
 mod frame_map;
 mod frames;
 mod gather;
@@ -25,6 +26,7 @@ mod staging;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use std::sync::Arc;
 
@@ -36,16 +38,18 @@ pub use region::{MemoryError, Region, RegionId, RegionSlice};
 pub use segment::SegmentMemory;
 pub use staging::{Staging, StagingBuffer};
 
-use crate::limits::PAGE_BYTES;
+use crate::limits::{PAGE_BYTES, WINDOW_BYTES, WINDOWS_MAX};
 use crate::metrics::Registry;
 use budget::Budget;
 use frames::Pool;
+use windows::Clock;
 
 /// All memory that a node donates. Cheap to share; every call may come from any thread.
 #[derive(Debug)]
 pub struct Memory {
     budget: Arc<Budget>,
     pool: Arc<Pool>,
+    windows: Arc<Clock>,
 }
 
 impl Memory {
@@ -58,7 +62,7 @@ impl Memory {
         }
         let budget = Arc::new(Budget::new(frames));
         let pool = Pool::new(Arc::clone(&budget), frames)?;
-        Ok(Arc::new(Self { budget, pool }))
+        Ok(Arc::new(Self { budget, pool, windows: Clock::new(WINDOWS_MAX) }))
     }
 
     /// Whom to ask for frames when the budget is used up. The latest call counts.
@@ -71,9 +75,10 @@ impl Memory {
         self.pool.take(count)
     }
 
-    /// Memory for a segment of `bytes`, which costs nothing until pages of it are populated.
-    pub fn segment(&self, name: &str, bytes: u64) -> Result<SegmentMemory, MemoryError> {
-        SegmentMemory::new(Arc::clone(&self.budget), name, bytes)
+    /// Memory for a segment, as large as segments can be. It costs a descriptor, and nothing else until pages of it are
+    /// populated.
+    pub fn segment(&self, name: &str) -> Result<SegmentMemory, MemoryError> {
+        SegmentMemory::new(Arc::clone(&self.budget), &self.windows, name, WINDOW_BYTES)
     }
 
     /// Buffers of the given classes (bytes each, how many), charged at once.

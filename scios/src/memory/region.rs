@@ -7,16 +7,19 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::MemfdFlags;
 use rustix::mm::{MapFlags, ProtFlags};
 use thiserror::Error;
 
+use super::file::MemoryFile;
+
 #[derive(Debug, Error)]
 pub enum MemoryError {
-    #[error("cannot create a memory file of {bytes} bytes: {source}")]
+    #[error(
+        "cannot create a memory file of {bytes} bytes: {source}; if there are too many open files, raise the limit (ulimit -n)"
+    )]
     Create { bytes: u64, source: rustix::io::Errno },
     #[error(
-        "cannot map {bytes} bytes: {source}; lower the size or raise the address space limit (ulimit -v)"
+        "cannot map {bytes} bytes: {source}; lower the size or raise the address space limit (ulimit -v, sysctl vm.max_map_count)"
     )]
     Map { bytes: u64, source: rustix::io::Errno },
     #[error("cannot give back {bytes} bytes at {offset}: {source}")]
@@ -36,8 +39,6 @@ pub enum MemoryError {
     Run { frames: usize, max: usize },
     #[error("page {page} is outside a segment of {pages} pages")]
     Page { page: u64, pages: u64 },
-    #[error("a segment of {bytes} bytes is impossible; 1 to {max} can be had")]
-    Segment { bytes: u64, max: u64 },
     #[error("all staging buffers of {bytes} bytes and more are in use; go on when a transfer has ended")]
     StagingBusy { bytes: usize },
     #[error("no staging buffer has {bytes} bytes; the longest have {max}")]
@@ -56,12 +57,14 @@ pub struct RegionId(u64);
 
 static NEXT_REGION: AtomicU64 = AtomicU64::new(1);
 
-/// A shared mapping of a memfd, sparse until touched. It stays mapped as long as a slice of it lives.
+/// A shared mapping of a memory file or a part of one, sparse until touched. It stays mapped as long as a slice of it lives.
 pub struct Region {
     id: RegionId,
     base: NonNull<u8>,
     bytes: usize,
-    file: OwnedFd,
+    file: Arc<MemoryFile>,
+    /// Where in the file it begins.
+    file_offset: u64,
 }
 
 // SAFETY: the mapping is only reached through raw pointers, by copies and atomics; no reference to its bytes is ever
@@ -73,25 +76,31 @@ unsafe impl Sync for Region {}
 impl Region {
     /// A new sparse memory file of `bytes` (at least 1), mapped here. `name` is what /proc shows.
     pub fn new(name: &str, bytes: u64) -> Result<Arc<Self>, MemoryError> {
-        let file = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)
-            .map_err(|source| MemoryError::Create { bytes, source })?;
-        rustix::fs::ftruncate(&file, bytes).map_err(|source| MemoryError::Create { bytes, source })?;
-        Self::map(file, bytes)
+        Self::window(&Arc::new(MemoryFile::new(name, bytes)?), 0, bytes)
     }
 
     /// Maps the first `bytes` of a memory file.
     pub fn map(file: OwnedFd, bytes: u64) -> Result<Arc<Self>, MemoryError> {
+        Self::window(&Arc::new(MemoryFile::of(file)), 0, bytes)
+    }
+
+    /// Maps a part of a memory file; `file_offset` is that of a page.
+    pub(super) fn window(
+        file: &Arc<MemoryFile>,
+        file_offset: u64,
+        bytes: u64,
+    ) -> Result<Arc<Self>, MemoryError> {
         let size = usize::try_from(bytes)
             .map_err(|_| MemoryError::Map { bytes, source: rustix::io::Errno::NOMEM })?;
         let prot = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::SHARED | MapFlags::NORESERVE;
         // SAFETY: the kernel chooses the address, so nothing that exists is replaced.
-        let base = unsafe { rustix::mm::mmap(std::ptr::null_mut(), size, prot, flags, &file, 0) }
+        let base = unsafe { rustix::mm::mmap(std::ptr::null_mut(), size, prot, flags, file, file_offset) }
             .map_err(|source| MemoryError::Map { bytes, source })?;
         let base = NonNull::new(base.cast::<u8>())
             .ok_or(MemoryError::Map { bytes, source: rustix::io::Errno::NOMEM })?;
         let id = RegionId(NEXT_REGION.fetch_add(1, Ordering::Relaxed));
-        Ok(Arc::new(Self { id, base, bytes: size, file }))
+        Ok(Arc::new(Self { id, base, bytes: size, file: Arc::clone(file), file_offset }))
     }
 
     pub fn id(&self) -> RegionId {
@@ -104,7 +113,7 @@ impl Region {
 
     /// The memory file, to hand to a process that maps it too.
     pub fn file(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        (*self.file).as_fd()
     }
 
     /// The address of the first byte. Making the pointer is safe; following it is the caller's proof to make.
@@ -125,12 +134,7 @@ impl Region {
     /// must be deregistered first, or the card keeps the old pages.
     pub fn punch(&self, offset: u64, bytes: u64) -> Result<(), MemoryError> {
         self.check(offset, bytes)?;
-        let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
-        rustix::fs::fallocate(&self.file, flags, offset, bytes).map_err(|source| MemoryError::Punch {
-            offset,
-            bytes,
-            source,
-        })
+        self.file.punch(self.file_offset + offset, bytes)
     }
 
     fn check(&self, offset: u64, bytes: u64) -> Result<(), MemoryError> {

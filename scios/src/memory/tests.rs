@@ -1,6 +1,7 @@
 //! The parts together: what is charged, what is refused, and what the kernel says.
 
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -14,8 +15,8 @@ use crate::metrics::Value;
 const PAGE: u64 = PAGE_BYTES as u64;
 
 /// Pages that the kernel holds for a memory file.
-fn kernel_pages(region: &Region) -> u64 {
-    rustix::fs::fstat(region.file()).unwrap().st_blocks as u64 * 512 / PAGE
+fn kernel_pages(file: impl AsFd) -> u64 {
+    rustix::fs::fstat(file).unwrap().st_blocks as u64 * 512 / PAGE
 }
 
 fn assert_adds_up(status: &MemoryStatus) {
@@ -23,48 +24,103 @@ fn assert_adds_up(status: &MemoryStatus) {
 }
 
 #[test]
-fn a_segment_of_a_tebibyte_costs_nothing_until_pages_are_populated() {
+fn a_segment_of_sixteen_tebibytes_costs_nothing_until_pages_are_populated() {
     let memory = Memory::new(16 << 20).unwrap();
-    let segment = memory.segment("test", 1 << 40).unwrap();
-    assert_eq!((segment.pages(), segment.resident_pages()), (1 << 28, 0));
-    assert_eq!(memory.status().used_bytes(), 0);
-    for page in [0, 1, (1 << 28) - 1] {
+    let segment = memory.segment("test").unwrap();
+    assert_eq!((memory.status().used_bytes(), segment.resident_pages()), (0, 0));
+    for page in [0, 1, (1 << 32) - 1] {
         assert!(segment.populate(page).unwrap());
         assert!(!segment.populate(page).unwrap(), "charged twice");
         segment.page(page).unwrap().write_from(&[7; PAGE_BYTES]).unwrap();
     }
     assert_eq!(memory.status().segments_bytes, 3 * PAGE);
-    assert_eq!(kernel_pages(segment.region()), 3);
+    assert_eq!(kernel_pages(segment.file()), 3);
     let runs: Vec<Range<u64>> = segment.resident_runs(0).collect();
-    assert_eq!(runs, [0..2, (1 << 28) - 1..1 << 28]);
-    assert!(matches!(segment.populate(1 << 28), Err(MemoryError::Page { .. })));
+    assert_eq!(runs, [0..2, (1 << 32) - 1..1 << 32]);
+    assert!(matches!(segment.populate(1 << 32), Err(MemoryError::Page { .. })));
     assert!(matches!(segment.page(u64::MAX), Err(MemoryError::Page { .. })));
     assert_eq!(segment.release(0..u64::MAX).unwrap(), 3);
-    assert_eq!((memory.status().used_bytes(), kernel_pages(segment.region())), (0, 0));
+    assert_eq!((memory.status().used_bytes(), kernel_pages(segment.file())), (0, 0));
     assert_eq!(segment.page(0).unwrap().to_vec(), [0; PAGE_BYTES]);
 }
 
 #[test]
-fn a_segment_has_at_least_a_byte_and_at_most_its_limit() {
+fn adjacent_pages_are_one_slice_and_a_page_has_its_bytes_in_whichever_window_it_is_mapped() {
     let memory = Memory::new(16 << 20).unwrap();
-    assert!(matches!(memory.segment("test", 0), Err(MemoryError::Segment { .. })));
-    assert!(matches!(memory.segment("test", u64::MAX), Err(MemoryError::Segment { .. })));
-    assert_eq!(memory.segment("test", 1).unwrap().pages(), 1);
-    assert_eq!(memory.segment("test", crate::limits::SEGMENT_BYTES_MAX).unwrap().pages(), 1 << 32);
+    let segment = memory.segment("test").unwrap();
+    let window_pages = WINDOW_BYTES / PAGE;
+    for first in [0, window_pages - 512, window_pages, (1 << 32) - 512] {
+        let run = segment.run(first, 512).unwrap();
+        assert_eq!(run.bytes(), 512 * PAGE_BYTES);
+        run.part(511 * PAGE_BYTES, 8).unwrap().write_from(&first.to_le_bytes()).unwrap();
+        assert_eq!(segment.page(first + 511).unwrap().to_vec()[..8], first.to_le_bytes());
+    }
+    assert!(matches!(segment.run(window_pages - 1, 2), Err(MemoryError::Range { .. })));
+    assert!(matches!(segment.run(0, usize::MAX), Err(MemoryError::Range { .. })));
+    let client = Region::map(segment.file().try_clone_to_owned().unwrap(), 2 * WINDOW_BYTES).unwrap();
+    let word = client.slice(WINDOW_BYTES + 511 * PAGE, 8).unwrap();
+    assert_eq!(word.to_vec(), window_pages.to_le_bytes());
     assert!(matches!(Memory::new(PAGE - 1), Err(MemoryError::TooSmall { .. })));
+}
+
+#[test]
+fn more_segments_than_may_be_mapped_at_once_keep_their_bytes_and_those_in_use_stay_mapped() {
+    const MAX: usize = 4;
+    let budget = Arc::new(Budget::new(1 << 12));
+    let clock = Clock::new(MAX);
+    let segments: Vec<_> =
+        (0..10).map(|_| SegmentMemory::new(Arc::clone(&budget), &clock, "many", 2 * PAGE).unwrap()).collect();
+    let slices: Vec<_> = (0..40u64)
+        .map(|n| {
+            let busy = segments[0].page(0).unwrap();
+            let slice = segments[n as usize % 10].page(n / 10).unwrap();
+            slice.write_from(&n.to_le_bytes()).unwrap();
+            assert!(segments.iter().map(SegmentMemory::windows_mapped).sum::<usize>() <= MAX);
+            assert_eq!(segments[0].page(0).unwrap().region().id(), busy.region().id(), "in use all the time");
+            slice
+        })
+        .collect();
+    for (n, slice) in (0u64..).zip(&slices) {
+        assert_eq!(slice.part(0, 8).unwrap().to_vec(), n.to_le_bytes(), "a slice keeps its window mapped");
+        let again = segments[n as usize % 10].page(n / 10).unwrap();
+        assert_eq!(again.part(0, 8).unwrap().to_vec(), n.to_le_bytes());
+    }
+    drop(segments);
+    let last = SegmentMemory::new(budget, &clock, "last", 2 * PAGE).unwrap();
+    (0..100).for_each(|page| drop(last.page(page).unwrap()));
+    assert!(last.windows_mapped() <= MAX);
+}
+
+#[test]
+fn what_others_rely_on_this_node_to_take_finds_room_when_nothing_else_does_and_the_next_makes_it_again() {
+    let memory = Memory::new(128 * PAGE).unwrap();
+    let segment = Arc::new(memory.segment("test").unwrap());
+    assert_eq!(memory.status().reserve_bytes, 2 * PAGE);
+    (0..126).for_each(|page| assert!(segment.try_populate(page).unwrap()));
+    assert!(segment.try_populate(126).is_err() && segment.populate(126).is_err());
+    assert_eq!((memory.status().available_bytes(), memory.status().free_bytes), (0, 2 * PAGE));
+    assert!(segment.populate_obliged(200).unwrap() && segment.populate_obliged(201).unwrap());
+    assert!(!segment.populate_obliged(200).unwrap(), "charged twice");
+    assert!(matches!(segment.populate_obliged(202), Err(MemoryError::Full { .. })));
+    assert_adds_up(&memory.status());
+    let evictor = Arc::new(ReleaseOne::of(&memory, &segment));
+    memory.set_evictor(evictor.clone());
+    assert!(segment.populate(300).unwrap());
+    assert_eq!(evictor.asked_for.load(Ordering::SeqCst), 3, "the reserve too");
+    assert_eq!(memory.status().free_bytes, 2 * PAGE);
 }
 
 #[test]
 fn dropping_a_segment_gives_its_pages_back_even_while_somebody_has_it_mapped() {
     let memory = Memory::new(16 << 20).unwrap();
-    let segment = memory.segment("test", 1 << 30).unwrap();
+    let segment = memory.segment("test").unwrap();
     for page in 5..5 + 3 * crate::limits::RELEASE_RUN_PAGES_MAX {
         segment.populate(page).unwrap();
         segment.page(page).unwrap().write_from(b"x").unwrap();
     }
-    let client = Arc::clone(segment.region());
+    let client = segment.file().try_clone_to_owned().unwrap();
     drop(segment);
-    assert_eq!((memory.status().used_bytes(), kernel_pages(&client)), (0, 0));
+    assert_eq!((memory.status().used_bytes(), kernel_pages(client)), (0, 0));
 }
 
 #[test]
@@ -82,7 +138,7 @@ fn frames_read_as_zero_also_when_they_were_used_before() {
 #[test]
 fn a_full_budget_is_refused_with_the_figures_and_nothing_is_lost() {
     let memory = Memory::new(4 * PAGE).unwrap();
-    let segment = memory.segment("test", 1 << 30).unwrap();
+    let segment = memory.segment("test").unwrap();
     let run = memory.frames(3).unwrap();
     segment.populate(0).unwrap();
     segment.page(0).unwrap().write_from(b"kept").unwrap();
@@ -118,6 +174,17 @@ struct ReleaseOne {
     asked_for: AtomicU64,
 }
 
+impl ReleaseOne {
+    fn of(memory: &Arc<Memory>, segment: &Arc<SegmentMemory>) -> Self {
+        Self {
+            segment: Arc::downgrade(segment),
+            memory: Arc::downgrade(memory),
+            nested_refused: AtomicBool::new(false),
+            asked_for: AtomicU64::new(0),
+        }
+    }
+}
+
 impl Evictor for ReleaseOne {
     fn evict(&self, frames: u64) -> bool {
         self.asked_for.store(frames, Ordering::SeqCst);
@@ -134,13 +201,8 @@ impl Evictor for ReleaseOne {
 #[test]
 fn the_evictor_makes_room_and_is_not_asked_again_from_inside() {
     let memory = Memory::new(4 * PAGE).unwrap();
-    let segment = Arc::new(memory.segment("test", 1 << 30).unwrap());
-    let evictor = Arc::new(ReleaseOne {
-        segment: Arc::downgrade(&segment),
-        memory: Arc::downgrade(&memory),
-        nested_refused: AtomicBool::new(false),
-        asked_for: AtomicU64::new(0),
-    });
+    let segment = Arc::new(memory.segment("test").unwrap());
+    let evictor = Arc::new(ReleaseOne::of(&memory, &segment));
     memory.set_evictor(evictor.clone());
     (0..4).for_each(|page| assert!(segment.populate(page).unwrap()));
     assert!(segment.populate(9).unwrap(), "the same segment is evicted from while it is populated");
@@ -241,7 +303,7 @@ fn the_accounting_agrees_with_a_naive_model_after_each_step() {
             let choice = random.below(100);
             let number = random.below(segments.len().max(1) as u64) as usize;
             match (choice, segments.get_mut(number)) {
-                (0..5, _) => segments.push((memory.segment("model", PAGES * PAGE).unwrap(), BTreeSet::new())),
+                (0..5, _) => segments.push((memory.segment("model").unwrap(), BTreeSet::new())),
                 (5..7, Some(_)) => drop(segments.swap_remove(number)),
                 (7..50, Some((segment, pages))) => match segment.populate(page) {
                     Ok(new) => {
@@ -282,7 +344,7 @@ fn the_accounting_agrees_with_a_naive_model_after_each_step() {
         }
         for (segment, pages) in &segments {
             assert!(segment.resident_runs(0).flatten().eq(pages.iter().copied()), "seed {seed}");
-            assert_eq!(kernel_pages(segment.region()), pages.len() as u64, "seed {seed}");
+            assert_eq!(kernel_pages(segment.file()), pages.len() as u64, "seed {seed}");
         }
         drop((segments, runs, stagings));
         assert_eq!(memory.status().used_bytes(), 0, "seed {seed}");
@@ -314,7 +376,7 @@ fn the_accounting_adds_up_at_every_moment_while_threads_work_on_the_same_pages()
     const BUDGET: u64 = 48;
     const STEPS: usize = 4_000;
     let memory = Memory::new(BUDGET * PAGE).unwrap();
-    let segments: Vec<_> = (0..2).map(|_| Arc::new(memory.segment("hammer", 64 * PAGE).unwrap())).collect();
+    let segments: Vec<_> = (0..2).map(|_| Arc::new(memory.segment("hammer").unwrap())).collect();
     memory.set_evictor(Arc::new(ReleaseInTurn { segments: Mutex::new(segments.clone()) }));
     let populated = AtomicU64::new(0);
     let working = AtomicBool::new(true);

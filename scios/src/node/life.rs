@@ -226,7 +226,7 @@ impl Listener for Announcer {
             }
             *due = now + ANNOUNCE_EVERY;
         }
-        self.cluster.announce(self.memory.status().free_bytes, load_per_mille());
+        self.cluster.announce(self.memory.status().available_bytes(), load_per_mille());
     }
 }
 

@@ -78,7 +78,8 @@ impl World {
             70..78 => self.resume_one(),
             78..82 => self.bend_a_clock(),
             82..86 => self.leave_one(),
-            86..89 if self.nodes.len() < plan.nodes_max => {
+            86 => self.report_a_break(),
+            87..90 if self.nodes.len() < plan.nodes_max => {
                 self.add();
             }
             _ => self.command(),
@@ -204,6 +205,14 @@ impl World {
         self.note(|| format!("{} leaves", self.nodes[at].id));
         self.nodes[at].leaving = true;
         self.nodes[at].cluster.leave();
+    }
+
+    /// Somebody noticed that messages were lost, perhaps in the time of an earlier view.
+    fn report_a_break(&mut self) {
+        let at = self.pick();
+        let departures = self.nodes[at].cluster.view().departures;
+        let late = self.chance.between(0, 2).min(departures);
+        self.nodes[at].cluster.report_break(departures - late);
     }
 
     fn command(&mut self) {

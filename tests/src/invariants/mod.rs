@@ -2,11 +2,13 @@
 
 mod answers_in_order;
 mod commands_end;
+mod departures_counted;
 mod lease_ends_before_death;
 mod no_split_brain;
 mod numbers_unique;
 mod one_leader_per_term;
 mod one_view_per_epoch;
+mod reads_are_fresh;
 mod replicas_agree;
 
 use std::fmt::Debug;
@@ -43,6 +45,8 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(no_split_brain::NoSplitBrain),
         Box::new(lease_ends_before_death::LeaseEndsBeforeDeath::default()),
         Box::new(numbers_unique::NumbersUnique::default()),
+        Box::new(departures_counted::DeparturesCounted::default()),
+        Box::new(reads_are_fresh::ReadsAreFresh),
         Box::new(replicas_agree::ReplicasAgree),
         Box::new(commands_end::CommandsEnd),
         Box::new(answers_in_order::AnswersInOrder),

@@ -1,0 +1,91 @@
+//! flock, and record locks of processes and of open files.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::Inner;
+use super::present::Present;
+use crate::fuse::kernel::{FileLock, Header, Reply};
+use crate::locks::{Conflict, LockKind, LockRequest, Space};
+
+const F_RDLCK: u32 = 0;
+const F_WRLCK: u32 = 1;
+const F_UNLCK: u32 = 2;
+
+/// A SETLK or SETLKW as it came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish {
+    pub(super) handle: u64,
+    pub(super) owner: u64,
+    pub(super) lock: FileLock,
+    pub(super) flock: bool,
+    pub(super) wait: bool,
+}
+
+impl Wish {
+    fn request(&self) -> Result<LockRequest, Errno> {
+        let kind = match self.lock.kind {
+            F_RDLCK => LockKind::Read,
+            F_WRLCK => LockKind::Write,
+            F_UNLCK => LockKind::Unlock,
+            _ => return Err(Errno::INVAL),
+        };
+        Ok(LockRequest {
+            space: if self.flock { Space::Flock } else { Space::Posix },
+            owner: self.owner,
+            pid: self.lock.pid,
+            start: self.lock.start,
+            end: self.lock.end,
+            kind,
+            wait: self.wait,
+            handle: self.handle,
+        })
+    }
+}
+
+pub(super) fn set(inner: &Arc<Inner>, present: &Present, header: &Header, wish: &Wish, reply: Reply) {
+    let request = match wish.request() {
+        Ok(request) => request,
+        Err(errno) => return reply.error(errno),
+    };
+    let unique = reply.unique();
+    present.locks.set(header.inode, request, unique, move |result| match result {
+        Ok(()) => reply.empty(),
+        Err(errno) => reply.error(errno),
+    });
+    if wish.wait && inner.early.take(unique) {
+        present.locks.interrupt(unique);
+    }
+}
+
+pub(super) fn test(present: &Present, header: &Header, wish: &Wish, reply: Reply) {
+    let request = match wish.request() {
+        Ok(request) => request,
+        Err(errno) => return reply.error(errno),
+    };
+    let free = FileLock { kind: F_UNLCK, ..wish.lock };
+    present.locks.test(header.inode, &request, move |result| match result {
+        Ok(None) => reply.lock(&free),
+        Ok(Some(conflict)) => reply.lock(&blocking(&conflict)),
+        Err(errno) => reply.error(errno),
+    });
+}
+
+fn blocking(conflict: &Conflict) -> FileLock {
+    FileLock {
+        start: conflict.start,
+        end: conflict.end,
+        kind: if conflict.kind == LockKind::Read { F_RDLCK } else { F_WRLCK },
+        pid: conflict.pid,
+    }
+}
+
+/// Only locks are ever waited for so long that somebody wants to give up. Everything else ends by itself.
+pub(super) fn interrupt(inner: &Inner, unique: u64, reply: Reply) {
+    let heeded = inner.present().is_ok_and(|present| present.locks.interrupt(unique));
+    if !heeded {
+        inner.early.remember(unique);
+    }
+    reply.none();
+}
