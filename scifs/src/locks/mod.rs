@@ -5,8 +5,11 @@
 //! `detector.rs` (deadlocks), `recovery.rs` (after a death).
 
 mod client;
+mod codec;
 mod detector;
+mod driver;
 mod engine;
+mod handles;
 mod holdings;
 mod ids;
 mod input;
@@ -22,6 +25,7 @@ mod recovery;
 mod route;
 mod table;
 
+pub use driver::{LockRequest, Locks, Post};
 pub use engine::LockEngine;
 pub use ids::{Kind, LocalOwner, Owner, Range, Space, Token, WaiterId};
 pub use input::{Conflict, Effect, Input, Refusal, Request, Violation};

@@ -89,10 +89,6 @@ impl Table {
         self.held.iter().map(|(owner, held)| (*owner, &held.ranges))
     }
 
-    pub(super) fn waits(&self, id: WaiterId) -> bool {
-        self.places.contains_key(&id)
-    }
-
     pub(super) fn acquire(&mut self, node: MemberNo, acquire: Acquire, unfair: bool) -> Outcome {
         let waiter = Waiter { node, acquire, jumps: !acquire.wait || unfair };
         if self.is_free(&waiter, u64::MAX) {

@@ -1,6 +1,5 @@
 //! A node with everything that SciFS puts on top of it: as a [`Donor`] without a mount, as a [`Mount`] with one.
 
-mod cache;
 mod donor;
 mod life;
 mod upper;

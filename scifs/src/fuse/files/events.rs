@@ -11,15 +11,12 @@ use parking_lot::Mutex;
 
 use super::Inner;
 use super::present::{Present, layout};
-use crate::fuse::kernel::Notifier;
-use crate::names::{Consequences, Event, Found, Inode, Query, Watch};
+use crate::names::{self, Consequences, Event, Found, Inode, Query, Watch};
 use crate::node::Files;
 
 /// What the thread is told.
 pub(super) enum Happening {
     Event { number: u64, index: u64, event: Event },
-    /// The kernel must not answer from its page cache any more: this node's lease has run out, or its membership has ended.
-    DropAll,
     End,
 }
 
@@ -57,7 +54,6 @@ pub(super) fn follow(inner: &Weak<Inner>, happenings: &Receiver<Happening>) {
             let Some(inner) = inner.upgrade() else { return };
             match happening {
                 Happening::Event { number, index, event } => take(&inner, number, index, event),
-                Happening::DropAll => drop_all(&inner),
                 Happening::End => return,
             }
         }
@@ -65,7 +61,7 @@ pub(super) fn follow(inner: &Weak<Inner>, happenings: &Receiver<Happening>) {
 }
 
 fn take(inner: &Arc<Inner>, number: u64, index: u64, event: Event) {
-    let Some(present) = inner.present_of(number) else { return };
+    let Some(present) = inner.life(number) else { return };
     match event {
         Event::Grown { inode, size } => {
             if let Some(file) = inner.files.get(inode) {
@@ -74,8 +70,8 @@ fn take(inner: &Arc<Inner>, number: u64, index: u64, event: Event) {
             }
         }
         Event::Relaid { inode, size, layout: new } => {
-            relay(inner, &present, inode, size, &new);
-            present.names.consequences_done(index);
+            let names = Arc::clone(&present.names);
+            relay(inner, &present, inode, (size, &new), move || names.consequences_done(index));
         }
         Event::Orphaned { inode } => {
             if inner.opens.orphaned(inode) {
@@ -88,30 +84,23 @@ fn take(inner: &Arc<Inner>, number: u64, index: u64, event: Event) {
     }
 }
 
-/// First the pages move, then the kernel drops what it has: what it fetches in between is of the new layout.
-fn relay(inner: &Inner, present: &Present, inode: Inode, size: u64, new: &crate::names::Layout) {
-    let Some(file) = inner.files.get(inode) else { return };
-    {
-        let _sizes = inner.sizes.write();
-        present.pages.relayout(&file, &layout(new), size);
-    }
-    drop_pages(inner, inode);
-}
-
-/// While a process of this node truncates the file, the kernel writes nothing of it back, and to wait for that would be to
-/// wait for oneself. It drops the pages by itself when the truncation is answered.
-fn drop_pages(inner: &Inner, inode: Inode) {
-    if let Some(notifier) = inner.notifier.get()
-        && !inner.opens.is_truncating(inode)
-    {
-        invalidate(notifier, inode);
-    }
-}
-
-fn invalidate(notifier: &Notifier, inode: Inode) {
-    // A length of 0 stands for everything behind the offset.
-    if let Err(error) = notifier.inval_inode(inode, 0, 0) {
-        tracing::debug!(%error, inode, "the kernel did not drop a file's pages");
+/// `done` runs when the kernel has nothing of before any more; or at once while a process of this node truncates the file:
+/// the kernel drops its pages then when that is answered, which may wait for `done`.
+fn relay(
+    inner: &Inner,
+    present: &Present,
+    inode: Inode,
+    (size, new): (u64, &names::Layout),
+    done: impl FnOnce() + Send + 'static,
+) {
+    let Some(file) = inner.files.get(inode) else { return done() };
+    let new = layout(new);
+    let _sizes = inner.sizes.write();
+    if inner.opens.cut(inode, &new.changes(&file.layout())) {
+        present.pages.relayout(&file, &new, size, || ());
+        done();
+    } else {
+        present.pages.relayout(&file, &new, size, done);
     }
 }
 
@@ -120,8 +109,6 @@ fn delete(inner: &Inner, present: &Present, inode: Inode) {
     inner.written.take(inode);
     present.pages.forget(inode);
     present.locks.forget(inode);
-    // The kernel may still hold pages of a file that is deleted while it is cached.
-    drop_pages(inner, inode);
 }
 
 /// Events are missing: every file that this node knows is compared with its own, new replica.
@@ -131,7 +118,7 @@ fn restore(inner: &Arc<Inner>, present: &Present) {
         let inode = file.inode();
         match present.names.local(&Query::File { inode }) {
             Ok(Found::File(info)) => {
-                relay(inner, present, inode, info.attr.size, &info.layout);
+                relay(inner, present, inode, (info.attr.size, &info.layout), || ());
                 if info.attr.links == 0 && inner.opens.orphaned(inode) {
                     inner.let_go(inode);
                 }
@@ -142,9 +129,3 @@ fn restore(inner: &Arc<Inner>, present: &Present) {
     }
 }
 
-fn drop_all(inner: &Inner) {
-    let Some(notifier) = inner.notifier.get() else { return };
-    for file in inner.files.all() {
-        invalidate(notifier, file.inode());
-    }
-}

@@ -28,8 +28,12 @@ struct Use {
     opens: u32,
     /// It has no name any more.
     orphan: bool,
-    /// Truncations by this node's processes under way. The kernel writes nothing of the inode back until they are answered.
+    /// Truncations by this node's processes under way. The kernel writes nothing of the inode back until they are answered,
+    /// and then drops all of its pages by itself.
     truncations: u32,
+    /// Runs of pages, first and last, that were cut off meanwhile: to wait for the kernel to drop those would be to wait for
+    /// oneself.
+    cut: Vec<(u32, u32)>,
 }
 
 #[derive(Debug, Default)]
@@ -108,16 +112,32 @@ impl Opens {
         self.uses.lock().by_inode.entry(inode).or_default().truncations += 1;
     }
 
-    pub(super) fn end_truncation(&self, inode: Inode) {
+    /// True when pages were cut off since the first of those that are under way began.
+    pub(super) fn end_truncation(&self, inode: Inode) -> bool {
         let mut uses = self.uses.lock();
-        if let Some(known) = uses.by_inode.get_mut(&inode) {
-            known.truncations = known.truncations.saturating_sub(1);
-        }
+        let Some(known) = uses.by_inode.get_mut(&inode) else { return false };
+        known.truncations = known.truncations.saturating_sub(1);
+        let cut = known.truncations == 0 && !std::mem::take(&mut known.cut).is_empty();
         uses.forget_if_idle(inode);
+        cut
     }
 
-    pub(super) fn is_truncating(&self, inode: Inode) -> bool {
-        self.uses.lock().by_inode.get(&inode).is_some_and(|known| known.truncations > 0)
+    /// These pages belong to another segment now. True while a process of this node is truncating the file.
+    pub(super) fn cut(&self, inode: Inode, runs: &[(u32, u32)]) -> bool {
+        match self.uses.lock().by_inode.get_mut(&inode) {
+            Some(known) if known.truncations > 0 => {
+                known.cut.extend_from_slice(runs);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the kernel drops these pages by itself, as soon as a truncation is answered.
+    pub(super) fn kernel_drops(&self, inode: Inode, first: u32, last: u32) -> bool {
+        let uses = self.uses.lock();
+        let Some(known) = uses.by_inode.get(&inode) else { return false };
+        known.cut.iter().any(|(from, to)| *from <= first && last <= *to)
     }
 
     pub(super) fn insert(&self, handle: Handle) -> u64 {
@@ -180,11 +200,14 @@ mod tests {
     #[test]
     fn a_truncation_is_known_until_its_end_also_of_a_file_that_is_not_open() {
         let opens = Opens::default();
+        assert!(!opens.cut(7, &[(4, 9)]));
         opens.begin_truncation(7);
-        assert!(opens.is_truncating(7));
+        assert!(opens.cut(7, &[(4, 9)]));
+        assert!(opens.kernel_drops(7, 5, 9));
+        assert!(!opens.kernel_drops(7, 3, 5));
         assert!(!opens.close(7));
-        opens.end_truncation(7);
-        assert!(!opens.is_truncating(7));
+        assert!(opens.end_truncation(7));
+        assert!(!opens.kernel_drops(7, 5, 9));
         assert!(opens.inodes().is_empty());
     }
 }

@@ -55,7 +55,7 @@ fn read_known(present: &Present, handle: &Handle, (offset, bytes): (u64, u32), r
     if bytes == 0 {
         return reply.data(&[]);
     }
-    present.pages.read(&handle.file, offset, u64::from(bytes), move |result| match result {
+    present.pages.read(&handle.file, offset, bytes as usize, move |result| match result {
         Ok(data) => reply.data(&data),
         Err(error) => reply.error(fault(error)),
     });

@@ -3,13 +3,14 @@
 
 use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
+use super::cache::MountedCache;
 use super::events::{self, Happening, Listening};
 use super::handles::Opens;
 use super::interrupts::EarlyInterrupts;
@@ -20,7 +21,7 @@ use super::{Inner, Service};
 use crate::fuse::kernel::{FileSystem, Notifier};
 use crate::names::limits::LET_GO_MAX;
 use crate::names::{Command, Consistency, Inode, Time, Watch};
-use crate::node::Files;
+use crate::node::{Files, KernelCache};
 
 #[derive(Clone, Copy, Debug)]
 pub struct FilesConfig {
@@ -28,14 +29,16 @@ pub struct FilesConfig {
     pub consistency: Consistency,
     /// Threads of each lane.
     pub threads: usize,
+    /// Threads that will read the kernel's requests; 0 without a mount.
+    pub workers: usize,
 }
 
 /// How much the mount is used.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct FilesStatus {
-    pub open_handles: usize,
-    pub open_files: usize,
-    pub known_files: usize,
+    pub open_handles: u64,
+    pub open_files: u64,
+    pub known_files: u64,
 }
 
 /// Times of writes reach the cluster at the latest after this.
@@ -50,13 +53,18 @@ pub struct FilesService {
 }
 
 impl FilesService {
-    pub fn start(config: FilesConfig, files: Arc<Files>) -> std::io::Result<Self> {
+    pub fn start(
+        config: FilesConfig,
+        files: Arc<Files>,
+    ) -> std::io::Result<Self> {
+        let opens = Arc::new(Opens::default());
         let inner = Arc::new(Inner {
             consistency: config.consistency,
             files,
+            lives: RwLock::default(),
             present: RwLock::new(None),
-            notifier: OnceLock::new(),
-            opens: Opens::default(),
+            cache: Arc::new(MountedCache::new(&opens, config.workers)),
+            opens,
             lanes: Lanes::start(config.threads)?,
             written: Written::default(),
             early: EarlyInterrupts::default(),
@@ -85,37 +93,43 @@ impl FilesService {
         Arc::new(Listening { number, files: Arc::clone(&self.inner.files), to_thread })
     }
 
+    /// The kernel's page cache, also before there is a mount.
+    pub fn cache(&self) -> Arc<dyn KernelCache> {
+        Arc::clone(&self.inner.cache) as Arc<dyn KernelCache>
+    }
+
     /// The mount is there.
-    pub fn set_notifier(&self, notifier: Notifier) {
-        if self.inner.notifier.set(notifier).is_err() {
-            tracing::error!("a mount was given its notifier twice");
-        }
+    pub fn mounted(&self, notifier: Notifier) {
+        self.inner.cache.mounted(notifier);
     }
 
-    /// From now on requests go to these parts.
-    pub fn set_present(&self, number: u64, present: Arc<Present>) {
-        *self.inner.present.write() = Some((number, present));
+    /// A membership begins: its events mean something from now on.
+    pub fn begin(&self, number: u64, present: Arc<Present>) {
+        self.inner.lives.write().insert(number, present);
     }
 
-    /// The membership is over: requests get EIO until the next.
-    pub fn end_present(&self, number: u64) {
+    /// The membership may act: requests go to its parts.
+    pub fn serve(&self, number: u64) {
+        let present = self.inner.life(number);
+        *self.inner.present.write() = present;
+    }
+
+    /// The membership is over: requests get EIO until the next serves.
+    pub fn end_life(&self, number: u64) {
+        let ended = self.inner.lives.write().remove(&number);
         let mut present = self.inner.present.write();
-        if present.as_ref().is_some_and(|(of, _)| *of == number) {
+        if let (Some(ended), Some(serving)) = (ended, present.as_ref())
+            && Arc::ptr_eq(&ended, serving)
+        {
             *present = None;
         }
     }
 
-    /// Has the kernel drop all pages, soon. Doesn't wait.
-    pub fn drop_all(&self) {
-        // The thread is gone only when the mount is.
-        let _ = self.to_events.send(Happening::DropAll);
-    }
-
     pub fn status(&self) -> FilesStatus {
         FilesStatus {
-            open_handles: self.inner.opens.handles(),
-            open_files: self.inner.opens.inodes().len(),
-            known_files: self.inner.files.all().len(),
+            open_handles: self.inner.opens.handles() as u64,
+            open_files: self.inner.opens.inodes().len() as u64,
+            known_files: self.inner.files.all().len() as u64,
         }
     }
 
@@ -123,7 +137,7 @@ impl FilesService {
     pub fn end(&self) {
         self.inner.lanes.end();
         drop(self.to_keeper.lock().take());
-        // As above.
+        // The thread ends only here.
         let _ = self.to_events.send(Happening::End);
         for thread in self.threads.lock().drain(..) {
             if thread.join().is_err() {

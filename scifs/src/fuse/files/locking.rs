@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::Inner;
 use super::present::Present;
 use crate::fuse::kernel::{FileLock, Header, Reply};
-use crate::locks::{Conflict, LockKind, LockRequest, Space};
+use crate::locks::{Conflict, Kind, LockRequest, Space};
 
 const F_RDLCK: u32 = 0;
 const F_WRLCK: u32 = 1;
@@ -26,9 +26,9 @@ pub(super) struct Wish {
 impl Wish {
     fn request(&self) -> Result<LockRequest, Errno> {
         let kind = match self.lock.kind {
-            F_RDLCK => LockKind::Read,
-            F_WRLCK => LockKind::Write,
-            F_UNLCK => LockKind::Unlock,
+            F_RDLCK => Some(Kind::Read),
+            F_WRLCK => Some(Kind::Write),
+            F_UNLCK => None,
             _ => return Err(Errno::INVAL),
         };
         Ok(LockRequest {
@@ -74,9 +74,9 @@ pub(super) fn test(present: &Present, header: &Header, wish: &Wish, reply: Reply
 
 fn blocking(conflict: &Conflict) -> FileLock {
     FileLock {
-        start: conflict.start,
-        end: conflict.end,
-        kind: if conflict.kind == LockKind::Read { F_RDLCK } else { F_WRLCK },
+        start: conflict.range.start,
+        end: conflict.range.end,
+        kind: if conflict.kind == Kind::Read { F_RDLCK } else { F_WRLCK },
         pid: conflict.pid,
     }
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod attributes;
+mod cache;
 mod convert;
 mod events;
 mod handles;
@@ -22,15 +23,17 @@ mod xattrs;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use rustix::io::Errno;
 
-use super::kernel::{FileSystem, Header, Notifier, Operation, Reply};
+use super::kernel::{FileSystem, Header, Operation, Reply};
 use crate::names::{Consistency, Inode, Make};
 use crate::node::Files;
 use answer::{Answer, OPENED_DIRECTORY, Outcome, send};
+use cache::MountedCache;
 use handles::{Handle, Opens};
 use interrupts::EarlyInterrupts;
 use lanes::{Lane, Lanes};
@@ -44,11 +47,12 @@ struct Inner {
     /// Of new files.
     consistency: Consistency,
     files: Arc<Files>,
-    /// The present membership's number and parts; `None` between two memberships.
-    present: RwLock<Option<(u64, Arc<Present>)>>,
-    /// Set when the mount is there.
-    notifier: OnceLock<Notifier>,
-    opens: Opens,
+    /// The parts of every membership that has not ended, by its number.
+    lives: RwLock<BTreeMap<u64, Arc<Present>>>,
+    /// Those that requests go to; `None` between two memberships.
+    present: RwLock<Option<Arc<Present>>>,
+    opens: Arc<Opens>,
+    cache: Arc<MountedCache>,
     lanes: Lanes,
     written: Written,
     early: EarlyInterrupts,
@@ -60,12 +64,11 @@ struct Inner {
 
 impl Inner {
     fn present(&self) -> Result<Arc<Present>, Errno> {
-        self.present.read().as_ref().map(|(_, present)| Arc::clone(present)).ok_or(Errno::IO)
+        self.present.read().clone().ok_or(Errno::IO)
     }
 
-    fn present_of(&self, number: u64) -> Option<Arc<Present>> {
-        let present = self.present.read();
-        present.as_ref().filter(|(of, _)| *of == number).map(|(_, present)| Arc::clone(present))
+    fn life(&self, number: u64) -> Option<Arc<Present>> {
+        self.lives.read().get(&number).cloned()
     }
 
     /// Goes on in a lane.
@@ -255,7 +258,10 @@ impl Service {
                         .present()
                         .and_then(|present| attributes::set_attr(inner, &present, inode, &set));
                     send(reply, outcome);
-                    inner.opens.end_truncation(inode);
+                    // The kernel has dropped what it thought to be cut off. It may have thought the file shorter.
+                    if inner.opens.end_truncation(inode) {
+                        inner.cache.drop_all(inode);
+                    }
                 });
             }
             Op::SetAttr(set) => self.ask(Lane::Ask, reply, move |inner, present| {

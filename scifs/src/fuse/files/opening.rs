@@ -116,7 +116,7 @@ pub(super) fn release(inner: &Inner, (number, inode): (u64, Inode), flock: Optio
             present.locks.release_owner(inode, Space::Flock, owner, || {});
         }
         // Record locks of the open file itself: the kernel doesn't say that they end.
-        present.locks.release_handle(inode, number, || {});
+        present.locks.release_handle(inode, number);
     }
     if inner.opens.close(inode) {
         inner.let_go(inode);

@@ -34,7 +34,7 @@ impl Present {
     /// The file as this node serves it, brought up to what the leader says.
     pub(super) fn file(&self, info: &FileInfo) -> Result<Arc<File>, Errno> {
         let file = self.pages.file(info.attr.inode).map_err(fault)?;
-        self.pages.relayout(&file, &layout(&info.layout), info.attr.size);
+        self.pages.relayout(&file, &layout(&info.layout), info.attr.size, || ());
         Ok(file)
     }
 }
