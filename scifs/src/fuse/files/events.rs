@@ -128,4 +128,3 @@ fn restore(inner: &Arc<Inner>, present: &Present) {
         }
     }
 }
-

@@ -2,8 +2,8 @@
 //! mean for it.
 
 use std::fmt;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -53,10 +53,7 @@ pub struct FilesService {
 }
 
 impl FilesService {
-    pub fn start(
-        config: FilesConfig,
-        files: Arc<Files>,
-    ) -> std::io::Result<Self> {
+    pub fn start(config: FilesConfig, files: Arc<Files>) -> std::io::Result<Self> {
         let opens = Arc::new(Opens::default());
         let inner = Arc::new(Inner {
             consistency: config.consistency,
