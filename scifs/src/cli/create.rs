@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// 4096, 512M, 1T
     #[arg(long)]
     size: String,
-    /// strict or lazy (default: what the mount says)
+    /// strict (default: what the mount says)
     #[arg(long)]
     consistency: Option<String>,
     /// A multiple of 2 MiB in [0x200000000000, 0x400000000000), in hexadecimal with 0x or decimal
@@ -51,7 +51,7 @@ pub(crate) enum CreateError {
     Exists { path: PathBuf },
     #[error("cannot create {path}: {source}")]
     Make { path: PathBuf, source: io::Error },
-    #[error("the consistency {value:?} was not accepted: {source}; there are strict and lazy")]
+    #[error("the consistency {value:?} was not accepted: {source}; use strict, or leave --consistency out")]
     Consistency { value: String, source: io::Error },
     #[error(
         "another file lies at {value} or within --size of it; see its user.scifs.address, or leave --address out"

@@ -58,7 +58,7 @@ pub(super) const MOUNT_OPTIONS: &str = concat!(
     "
 
 Options of a mount, for -o:
-  consistency=strict|lazy  what new files get (default: strict)
+  consistency=strict    what new files get (default: strict; lazy is not there yet)
   allow_other           other users may use the mount too, as modes and owners allow
   ro, nosuid, nodev, noexec, noatime, fsname=NAME, auto_unmount, and what fstab has for others
                         (defaults, _netdev, nofail, user, x-...)
@@ -84,7 +84,7 @@ A line of fstab; the first node of a cluster has the source scifs, the others a 
 
 pub(super) const ATTRIBUTES: &str = "\
   user.scifs.address      where every program can map the file: one address in the whole cluster
-  user.scifs.consistency  strict or lazy
+  user.scifs.consistency  strict
   user.scifs.home         the members that keep the directory of the file's pages (read only)
   user.scifs.replicas     how many members hold its bytes beside the owner (read only)
   user.scifs.stats        its pages on this node by state (read only)

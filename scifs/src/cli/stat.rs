@@ -70,12 +70,12 @@ fn gather(path: &Path) -> Result<Value, StatError> {
     about.insert("inode".into(), metadata.ino().into());
     about.insert("size_bytes".into(), metadata.len().into());
     about.insert("allocated_bytes".into(), (metadata.blocks() * 512).into());
-    for (key, name) in ATTRIBUTES {
+    // A folder has neither address nor pages.
+    for (key, name) in ATTRIBUTES.into_iter().filter(|_| metadata.is_file()) {
         match attribute(path, name) {
             Ok(text) => {
                 about.insert(key.into(), value(key, &text));
             }
-            // A folder has neither address nor pages.
             Err(Errno::NODATA | Errno::NOTSUP) => {
                 about.insert(key.into(), Value::Null);
             }
