@@ -66,7 +66,7 @@ public class Ring {
         set(note + NUMBER, get(COUNT) + 1);
         put(note + WHO, WHO_BYTES, name);
         put(note + TEXT, TEXT_BYTES, name + " has walked past " + seen + " notes");
-        var line = String.format("%-6s note %2d at %#x", name, get(note + NUMBER), pointer);
+        var line = String.format("%-12s note %2d at %#x", name, get(note + NUMBER), pointer);
         long last = get(LAST);
         if (last != 0) {
             set(offset(last) + NEXT, pointer);

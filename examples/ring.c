@@ -44,7 +44,7 @@ static void append(struct ring *ring, const char *name) {
     snprintf(note->who, sizeof note->who, "%s", name);
     snprintf(note->text, sizeof note->text, "%s has walked past %" PRIu64 " notes", name, seen);
     if (ring->last) ring->last->next = note; else ring->first = note;
-    printf("%-6s note %2" PRIu64 " at %p", name, note->number, (void *)note);
+    printf("%-12s note %2" PRIu64 " at %p", name, note->number, (void *)note);
     if (ring->last) printf(", linked from %p by %s", (void *)ring->last, ring->last->who);
     printf("\n");
     ring->last = note;

@@ -46,7 +46,7 @@ def append(ring, base, name):
     note.number = ring.count + 1
     note.who = name.encode()
     note.text = f"{name} has walked past {seen} notes".encode()
-    line = f"{name:<6} note {note.number:2} at {at:#x}"
+    line = f"{name:<12} note {note.number:2} at {at:#x}"
     if ring.last:
         last = Note.from_address(ring.last)
         last.next = at

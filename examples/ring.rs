@@ -75,7 +75,7 @@ unsafe fn append(ring: *mut Ring, name: &str) {
         put(name, &mut (*note).who);
         put(&format!("{name} has walked past {seen} notes"), &mut (*note).text);
         let last = (*ring).last;
-        print!("{name:<6} note {:2} at {note:p}", (*note).number);
+        print!("{name:<12} note {:2} at {note:p}", (*note).number);
         if last.is_null() {
             (*ring).first = note;
         } else {
