@@ -6,8 +6,12 @@ use std::time::Duration;
 use scios::cluster::{Machine, View};
 use scios::memory::{Memory, MemoryError};
 use scios::node::{AnyCluster, LifeParts};
+use scios::rpc::Service;
 
+use super::post::{LOCK_KINDS, LockPost};
+use crate::coherence::MemberNo;
 use crate::fuse::files::Present;
+use crate::locks::{Locks, Post};
 use crate::names::{Founding, NamesClient, Watch};
 use crate::node::{Files, KernelCache, Membership, NodeMember, NodeView, Pages, PagesConfig};
 
@@ -17,6 +21,9 @@ pub(super) struct LifeAbove {
     pages: Arc<Pages>,
     memory: Arc<Memory>,
     link: Arc<ToCluster>,
+    post: Arc<LockPost>,
+    me: scios::NodeId,
+    present: OnceLock<Arc<Present>>,
 }
 
 impl LifeAbove {
@@ -32,7 +39,11 @@ impl LifeAbove {
         let membership = Arc::clone(&link) as Arc<dyn Membership>;
         let pages = Pages::new(PagesConfig::new(parts.rpc, files, cache, membership))?;
         let names = NamesClient::new(parts.rpc, founding, patience, watch);
-        Ok(Self { names, pages, memory: Arc::clone(parts.memory), link })
+        let post = LockPost { pages: Arc::clone(&pages), link: Arc::clone(&link), locks: OnceLock::new() };
+        let post = Arc::new(post);
+        parts.rpc.serve(LOCK_KINDS, Arc::clone(&post) as Arc<dyn Service>);
+        let (memory, me) = (Arc::clone(parts.memory), parts.id);
+        Ok(Self { names, pages, memory, link, post, me, present: OnceLock::new() })
     }
 
     pub(super) fn machine(&self) -> Box<dyn Machine> {
@@ -45,12 +56,14 @@ impl LifeAbove {
         if self.link.0.set(Arc::clone(cluster)).is_err() {
             tracing::error!("a membership was given its cluster twice");
         }
-        Arc::new(Present {
+        let present = || Present {
             names: Arc::clone(&self.names),
             pages: Arc::clone(&self.pages),
+            locks: OnceLock::new(),
             cluster: Arc::clone(cluster),
             memory: Arc::clone(&self.memory),
-        })
+        };
+        Arc::clone(self.present.get_or_init(|| Arc::new(present())))
     }
 
     pub(super) fn view(&self, view: &View) {
@@ -60,7 +73,20 @@ impl LifeAbove {
             address: member.address.clone(),
             joined: member.joined,
         });
-        self.pages.view(&NodeView { departures: view.departures, members: members.collect() });
+        let view = NodeView { departures: view.departures, members: members.collect() };
+        self.pages.view(&view);
+        let Some(me) = view.members.iter().find(|member| member.node == self.me) else { return };
+        let Some(present) = self.present.get() else { return };
+        match present.locks.get() {
+            Some(locks) => locks.view(view.to_engine()),
+            None => self.begin_locks(present, MemberNo(me.number), &view),
+        }
+    }
+
+    fn begin_locks(&self, present: &Present, me: MemberNo, view: &NodeView) {
+        let post = Arc::clone(&self.post) as Arc<dyn Post>;
+        let locks = present.locks.get_or_init(|| Locks::new(me, view.to_engine(), post));
+        self.post.locks.get_or_init(|| Arc::downgrade(locks));
     }
 
     pub(super) fn pages(&self) -> &Arc<Pages> {
@@ -71,12 +97,15 @@ impl LifeAbove {
     pub(super) fn end(&self) {
         self.pages.end();
         self.names.end();
+        if let Some(locks) = self.present.get().and_then(|present| present.locks.get()) {
+            locks.end();
+        }
     }
 }
 
 /// The cluster as pages know it; there is none until the endpoint has been made.
 #[derive(Default)]
-struct ToCluster(OnceLock<Arc<AnyCluster>>);
+pub(super) struct ToCluster(OnceLock<Arc<AnyCluster>>);
 
 impl Membership for ToCluster {
     fn may_act(&self) -> bool {

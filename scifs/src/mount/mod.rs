@@ -2,6 +2,7 @@
 
 mod donor;
 mod life;
+mod post;
 mod upper;
 
 use std::path::{Path, PathBuf};

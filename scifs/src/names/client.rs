@@ -101,6 +101,12 @@ impl NamesClient {
 
     /// What the names are now: after every command that had ended anywhere when this began. Waits.
     pub fn ask(&self, query: &Query) -> Result<Found, NameError> {
+        Ok(self.ask_at(query)?.1)
+    }
+
+    /// As `ask`, and the last command that the answer takes into account: this node's replica, and so its events, may be
+    /// behind that.
+    pub fn ask_at(&self, query: &Query) -> Result<(u64, Found), NameError> {
         const OPERATION: &str = "look at names";
         query.check()?;
         let began = Instant::now();
@@ -109,12 +115,12 @@ impl NamesClient {
             let cluster = self.cluster(OPERATION)?;
             // First ask who leads, then read: see `ClusterNode::leads`.
             if cluster.leads() {
-                return self.pinned(query, self.local(query));
+                return self.pinned(query, self.local_at(query));
             }
             if let Some(leader) = cluster.leader().filter(|leader| *leader != self.rpc.fabric().id()) {
                 drop(cluster);
                 match self.ask_leader(leader, query) {
-                    Ok(Asked::Found(found)) => return Ok(found),
+                    Ok(Asked::Found { index, found }) => return Ok((index, found)),
                     Ok(Asked::Refused(refusal)) => return self.pinned(query, Err(refusal.into())),
                     Ok(Asked::NotLeader) => "the leader has changed".clone_into(&mut why),
                     Err(error) => {
@@ -134,13 +140,17 @@ impl NamesClient {
     }
 
     /// A file that was never asked for its address has none yet: then this gives it one.
-    fn pinned(&self, query: &Query, found: Result<Found, NameError>) -> Result<Found, NameError> {
+    fn pinned(
+        &self,
+        query: &Query,
+        found: Result<(u64, Found), NameError>,
+    ) -> Result<(u64, Found), NameError> {
         match (query, &found) {
             (Query::GetXattr { inode, name }, Err(NameError::Refused(Refusal::NoXattr)))
                 if name == XATTR_ADDRESS =>
             {
-                match self.address(*inode) {
-                    Ok(address) => Ok(Found::Value(address_text(address).into_bytes())),
+                match self.pin(*inode) {
+                    Ok((index, address)) => Ok((index, Found::Value(address_text(address).into_bytes()))),
                     // What has no address has no such attribute.
                     Err(NameError::Refused(Refusal::IsDirectory | Refusal::WrongKind)) => found,
                     Err(why) => Err(why),
@@ -152,15 +162,25 @@ impl NamesClient {
 
     /// Where the file lies, for ever from now on. Waits.
     pub fn address(&self, inode: Inode) -> Result<u64, NameError> {
-        match self.run(&Command::Pin { inode })?.answer {
-            Answer::Address(address) => Ok(address),
+        Ok(self.pin(inode)?.1)
+    }
+
+    fn pin(&self, inode: Inode) -> Result<(u64, u64), NameError> {
+        let Applied { index, answer } = self.run(&Command::Pin { inode })?;
+        match answer {
+            Answer::Address(address) => Ok((index, address)),
             other => Err(NameError::Nonsense { operation: "give an address", why: format!("{other:?}") }),
         }
     }
 
     /// What this node's replica knows, at once; maybe old.
     pub fn local(&self, query: &Query) -> Result<Found, NameError> {
-        Ok(self.shared.names.read().query(query)?)
+        Ok(self.local_at(query)?.1)
+    }
+
+    fn local_at(&self, query: &Query) -> Result<(u64, Found), NameError> {
+        let names = self.shared.names.read();
+        Ok((names.applied(), names.query(query)?))
     }
 
     /// One event that `Watch::event` has left for later is done.
@@ -188,10 +208,6 @@ impl NamesClient {
         &self.rpc
     }
 
-    pub(super) fn settling(&self) -> &Settling {
-        &self.shared.settling
-    }
-
     /// Members aren't all connected to each other from the start.
     pub(super) fn reconnect(&self, peer: NodeId, error: &CallError) {
         if !matches!(error, CallError::PeerLost { .. }) {
@@ -209,8 +225,9 @@ impl NamesClient {
         if !self.cluster.read().as_ref().is_some_and(|cluster| cluster.leads()) {
             return Asked::NotLeader;
         }
-        match self.shared.names.read().query(query) {
-            Ok(found) => Asked::Found(found),
+        let names = self.shared.names.read();
+        match names.query(query) {
+            Ok(found) => Asked::Found { index: names.applied(), found },
             Err(refusal) => Asked::Refused(refusal),
         }
     }

@@ -19,8 +19,9 @@ const LOOK: Duration = Duration::from_millis(10);
 type Told = (NodeId, Result<(), CallError>);
 
 impl NamesClient {
-    /// Until every member, this node too, has applied the log up to `index` and done the consequences of its events.
-    /// Members that leave meanwhile don't count. Waits: hold nothing that the watch's consequences need.
+    /// Until every other member has applied the log up to `index` and done the consequences of its events. Members that
+    /// leave meanwhile don't count. This node has applied it when `run` returned, and its own consequences are the
+    /// caller's: they may need what the caller holds. Waits.
     pub fn settle(&self, index: u64) -> Result<(), NameError> {
         let began = Instant::now();
         let deadline = began + self.patience;
@@ -50,7 +51,9 @@ impl NamesClient {
             let view = self.cluster(OPERATION)?.view();
             unsettled.retain(|id| view.contains(*id));
             if Instant::now() >= deadline && !unsettled.is_empty() {
-                return Err(failed(format!("{} members have not answered", unsettled.len())));
+                let why = format!("{} members have not answered", unsettled.len());
+                let waited_ms = began.elapsed().as_millis() as u64;
+                return Err(NameError::NoAnswer { operation: OPERATION, waited_ms, why });
             }
             for (id, (_, why)) in lost.extract_if(.., |_, (since, _)| since.elapsed() >= LOOK) {
                 if unsettled.contains(&id) {
@@ -59,11 +62,7 @@ impl NamesClient {
                 }
             }
         }
-        if self.settling().wait(index, deadline) {
-            Ok(())
-        } else {
-            Err(failed("this node has not come so far".into()))
-        }
+        Ok(())
     }
 
     fn ask_settled(&self, peer: NodeId, index: u64, deadline: Instant, tell: &Sender<Told>) {

@@ -1,18 +1,16 @@
 //! How far this node is with the log: what it has applied, and which consequences are still to come.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use scios::rpc::Responder;
 
 use super::codec::Settled;
 
-/// Whoever waits for an index waits here: threads of this node, and requests of others.
+/// Requests of others that wait for an index are kept here.
 #[derive(Debug, Default)]
 pub(super) struct Settling {
     state: Mutex<State>,
-    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -21,7 +19,6 @@ struct State {
     /// How many events of which index are not done.
     pending: BTreeMap<u64, u32>,
     waiting: Vec<(u64, Responder)>,
-    ended: bool,
 }
 
 impl State {
@@ -40,8 +37,6 @@ impl Settling {
     pub(super) fn applied(&self, index: u64) {
         let mut state = self.state.lock();
         state.applied = state.applied.max(index);
-        drop(state);
-        self.changed.notify_all();
     }
 
     /// One event of this index is done. Doesn't answer anybody: `answer` does, where nothing is locked.
@@ -53,8 +48,6 @@ impl Settling {
                 state.pending.remove(&index);
             }
         }
-        drop(state);
-        self.changed.notify_all();
     }
 
     /// Answers the requests that have waited long enough. Not while the cluster is locked: it sends.
@@ -83,21 +76,10 @@ impl Settling {
         self.answer();
     }
 
-    /// Waits until this node has settled. False when the deadline came first, or the end.
-    pub(super) fn wait(&self, index: u64, deadline: Instant) -> bool {
-        let mut state = self.state.lock();
-        let unsettled = |state: &mut State| !state.ended && !state.is_settled(index);
-        let _ = self.changed.wait_while_until(&mut state, unsettled, deadline);
-        state.is_settled(index)
-    }
-
     /// Nothing is applied any more.
     pub(super) fn end(&self) {
-        let mut state = self.state.lock();
-        state.ended = true;
-        let waiting = std::mem::take(&mut state.waiting);
-        drop(state);
+        let waiting = std::mem::take(&mut self.state.lock().waiting);
+        // Dropped where nothing is locked: it tells the askers.
         drop(waiting);
-        self.changed.notify_all();
     }
 }

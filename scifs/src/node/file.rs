@@ -36,11 +36,7 @@ struct Place {
 impl Place {
     fn generation(&self, page: u32) -> u32 {
         let known = self.layout.generation(page);
-        if self.newer.is_empty() {
-            known
-        } else {
-            self.newer.get(&page).map_or(known, |newer| known.max(*newer))
-        }
+        if self.newer.is_empty() { known } else { self.newer.get(&page).map_or(known, |newer| known.max(*newer)) }
     }
 }
 
@@ -151,11 +147,7 @@ impl File {
     pub(super) fn gather(&self, first: PageId, run: u16, zeros: &RegionSlice) -> Option<Vec<RegionSlice>> {
         let pages = (0..u32::from(run)).map_while(|n| first.ahead(n));
         let frames = pages.map(|page| {
-            if self.is_current(page) {
-                self.memory.page(u64::from(page.index)).ok()
-            } else {
-                Some(zeros.clone())
-            }
+            if self.is_current(page) { self.memory.page(u64::from(page.index)).ok() } else { Some(zeros.clone()) }
         });
         frames.collect()
     }

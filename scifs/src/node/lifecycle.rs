@@ -146,11 +146,7 @@ impl Pages {
     }
 
     /// Takes pages of these segments from the kernel that it has in such a way, and waits until it has none of them.
-    fn drop_mapped(
-        self: &Arc<Self>,
-        segments: std::ops::RangeInclusive<SegmentId>,
-        how: impl Fn(Mode) -> bool,
-    ) {
+    fn drop_mapped(self: &Arc<Self>, segments: std::ops::RangeInclusive<SegmentId>, how: impl Fn(Mode) -> bool) {
         let first = PageId { segment: *segments.start(), index: 0 };
         let last = PageId { segment: *segments.end(), index: u32::MAX };
         loop {

@@ -76,10 +76,7 @@ impl Pages {
             let (page, Some(part)) = (file.page(index), part_of(offset, data.len(), index)) else { continue };
             self.turn(number_of(page.extent()), None, &mut after, |turn| {
                 if !turn.is_mapped(page, Mode::Write) {
-                    return tracing::debug!(
-                        ?page,
-                        "the kernel wrote back a page that isn't its own any more"
-                    );
+                    return tracing::debug!(?page, "the kernel wrote back a page that isn't its own any more");
                 }
                 if let Some(bytes) = data.get(part.in_range..part.in_range + part.bytes) {
                     file.touch(page, |frame| frame.part(part.in_page, part.bytes)?.write_from(bytes));
@@ -218,9 +215,7 @@ impl Turn<'_> {
             };
             if engine.is_open(page, MapperId::DIRECT, access.mode) {
                 self.access(page, access);
-            } else if !access.file.is_current(page)
-                || !access.file.memory().is_resident(u64::from(page.index))
-            {
+            } else if !access.file.is_current(page) || !access.file.memory().is_resident(u64::from(page.index)) {
                 self.after.again.push((Arc::clone(access), page.index));
             } else {
                 run.push(page);

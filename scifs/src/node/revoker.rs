@@ -61,10 +61,7 @@ impl Revoker {
 
     fn permit(&self) -> Option<Permit<'_>> {
         let less = |permits: usize| permits.checked_sub(1);
-        self.permits
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, less)
-            .ok()
-            .map(|_| Permit(&self.permits))
+        self.permits.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).ok().map(|_| Permit(&self.permits))
     }
 }
 

@@ -1,10 +1,7 @@
 //! The kernel's page cache behind the mount, as pages see it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use scios::limits::PAGE_BYTES;
-
-use super::handles::Opens;
 use crate::fuse::kernel::{Notifier, is_worker};
 use crate::node::KernelCache;
 
@@ -12,13 +9,12 @@ use crate::node::KernelCache;
 #[derive(Debug)]
 pub(super) struct MountedCache {
     notifier: OnceLock<Notifier>,
-    opens: Arc<Opens>,
     workers: usize,
 }
 
 impl MountedCache {
-    pub(super) fn new(opens: &Arc<Opens>, workers: usize) -> Self {
-        Self { notifier: OnceLock::new(), opens: Arc::clone(opens), workers }
+    pub(super) fn new(workers: usize) -> Self {
+        Self { notifier: OnceLock::new(), workers }
     }
 
     pub(super) fn mounted(&self, notifier: Notifier) {
@@ -29,26 +25,17 @@ impl MountedCache {
 
     pub(super) fn drop_all(&self, inode: u64) {
         // A length of 0 stands for everything behind the offset.
-        self.invalidate(inode, 0, 0);
-    }
-
-    fn invalidate(&self, inode: u64, offset: u64, bytes: u64) {
-        let Some(notifier) = self.notifier.get() else { return };
-        if let Err(error) = notifier.inval_inode(inode, offset, bytes) {
-            // The mount is gone, and its page cache with it.
-            tracing::debug!(%error, inode, "the kernel did not drop pages");
-        }
+        self.drop_pages(inode, 0, 0);
     }
 }
 
 impl KernelCache for MountedCache {
     fn drop_pages(&self, inode: u64, offset: u64, bytes: u64) {
-        let page = |at: u64| u32::try_from(at / PAGE_BYTES as u64).unwrap_or(u32::MAX);
-        let last = offset.saturating_add(bytes).saturating_sub(1);
-        if bytes > 0 && self.opens.kernel_drops(inode, page(offset), page(last)) {
-            return;
+        let Some(notifier) = self.notifier.get() else { return };
+        if let Err(error) = notifier.inval_inode(inode, offset, bytes) {
+            // The mount is gone, and its page cache with it.
+            tracing::debug!(%error, inode, "the kernel did not drop pages");
         }
-        self.invalidate(inode, offset, bytes);
     }
 
     fn is_worker(&self) -> bool {

@@ -1,18 +1,17 @@
 //! What changes of the name space mean for this node's pages and the kernel's: one thread that takes events in order.
 //!
-//! It may wait for the kernel, but never for a lane, for names or for a file that a process of this node is truncating:
-//! whoever waits until an event has taken effect may hold what those need.
+//! It waits for nobody: whoever waits until an event has taken effect may hold what others need.
 
-use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use super::Inner;
+use super::cache::MountedCache;
 use super::present::{Present, layout};
 use crate::names::{self, Consequences, Event, Found, Inode, Query, Watch};
-use crate::node::Files;
+use crate::node::{Files, KernelCache};
 
 /// What the thread is told.
 pub(super) enum Happening {
@@ -46,21 +45,14 @@ impl Watch for Listening {
     }
 }
 
-pub(super) fn follow(inner: &Weak<Inner>, happenings: &Receiver<Happening>) {
-    let mut queue = VecDeque::new();
-    while let Ok(happening) = happenings.recv() {
-        queue.push_back(happening);
-        while let Some(happening) = queue.pop_front() {
-            let Some(inner) = inner.upgrade() else { return };
-            match happening {
-                Happening::Event { number, index, event } => take(&inner, number, index, event),
-                Happening::End => return,
-            }
-        }
+pub(super) fn follow(inner: &Weak<Inner>, happenings: &Receiver<Happening>, to_dropper: &Sender<Cut>) {
+    while let Ok(Happening::Event { number, index, event }) = happenings.recv() {
+        let Some(inner) = inner.upgrade() else { return };
+        take(&inner, to_dropper, number, index, event);
     }
 }
 
-fn take(inner: &Arc<Inner>, number: u64, index: u64, event: Event) {
+fn take(inner: &Inner, to_dropper: &Sender<Cut>, number: u64, index: u64, event: Event) {
     let Some(present) = inner.life(number) else { return };
     match event {
         Event::Grown { inode, size } => {
@@ -71,7 +63,8 @@ fn take(inner: &Arc<Inner>, number: u64, index: u64, event: Event) {
         }
         Event::Relaid { inode, size, layout: new } => {
             let names = Arc::clone(&present.names);
-            relay(inner, &present, inode, (size, &new), move || names.consequences_done(index));
+            let done = Box::new(move || names.consequences_done(index));
+            relay(inner, &present, to_dropper, inode, (size, &new), done);
         }
         Event::Orphaned { inode } => {
             if inner.opens.orphaned(inode) {
@@ -79,28 +72,53 @@ fn take(inner: &Arc<Inner>, number: u64, index: u64, event: Event) {
             }
         }
         Event::Deleted { inode } => delete(inner, &present, inode),
-        Event::Restored => restore(inner, &present),
+        Event::Restored => restore(inner, &present, to_dropper),
         Event::Consistency { .. } => {}
     }
 }
 
-/// `done` runs when the kernel has nothing of before any more; or at once while a process of this node truncates the file:
-/// the kernel drops its pages then when that is answered, which may wait for `done`.
+/// First the pages move, then the kernel drops what it has: what it fetches in between is of the new layout. `done` runs
+/// when the kernel has nothing of before any more; or at once while a process of this node truncates the file: the kernel
+/// drops its pages then when that is answered, which may wait for `done`.
 fn relay(
     inner: &Inner,
     present: &Present,
+    to_dropper: &Sender<Cut>,
     inode: Inode,
     (size, new): (u64, &names::Layout),
-    done: impl FnOnce() + Send + 'static,
+    done: Box<dyn FnOnce() + Send>,
 ) {
     let Some(file) = inner.files.get(inode) else { return done() };
     let new = layout(new);
-    let _sizes = inner.sizes.write();
-    if inner.opens.cut(inode, &new.changes(&file.layout())) {
-        present.pages.relayout(&file, &new, size, || ());
-        done();
-    } else {
-        present.pages.relayout(&file, &new, size, done);
+    let runs = new.changes(&file.layout());
+    {
+        let _sizes = inner.sizes.write();
+        present.pages.relayout(&file, &new, size);
+    }
+    if inner.opens.cut(inode) {
+        return done();
+    }
+    // The thread lives as long as the sender does.
+    let _ = to_dropper.send(Cut { inode, runs, done });
+}
+
+/// Pages that the kernel is to drop.
+pub(super) struct Cut {
+    inode: Inode,
+    /// First and last pages.
+    runs: Vec<(u32, u32)>,
+    done: Box<dyn FnOnce() + Send>,
+}
+
+/// A thread of its own: it may wait for a truncation to be answered that began after the cut, and that waits for other events.
+pub(super) fn drop_cut(cache: &MountedCache, cuts: &Receiver<Cut>) {
+    const PAGE: u64 = scios::limits::PAGE_BYTES as u64;
+    while let Ok(cut) = cuts.recv() {
+        for (first, last) in cut.runs {
+            let pages = u64::from(last - first) + 1;
+            cache.drop_pages(cut.inode, u64::from(first) * PAGE, pages * PAGE);
+        }
+        (cut.done)();
     }
 }
 
@@ -108,17 +126,20 @@ fn delete(inner: &Inner, present: &Present, inode: Inode) {
     inner.opens.deleted(inode);
     inner.written.take(inode);
     present.pages.forget(inode);
-    present.locks.forget(inode);
+    if let Ok(locks) = present.locks() {
+        locks.forget(inode);
+    }
 }
 
 /// Events are missing: every file that this node knows is compared with its own, new replica.
-fn restore(inner: &Arc<Inner>, present: &Present) {
+fn restore(inner: &Inner, present: &Present, to_dropper: &Sender<Cut>) {
     inner.opens.forget_let_go();
     for file in inner.files.all() {
         let inode = file.inode();
         match present.names.local(&Query::File { inode }) {
             Ok(Found::File(info)) => {
-                relay(inner, present, inode, (info.attr.size, &info.layout), || ());
+                let place = (info.attr.size, &info.layout);
+                relay(inner, present, to_dropper, inode, place, Box::new(|| ()));
                 if info.attr.links == 0 && inner.opens.orphaned(inode) {
                     inner.let_go(inode);
                 }
@@ -128,3 +149,4 @@ fn restore(inner: &Arc<Inner>, present: &Present) {
         }
     }
 }
+

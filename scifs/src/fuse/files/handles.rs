@@ -31,9 +31,8 @@ struct Use {
     /// Truncations by this node's processes under way. The kernel writes nothing of the inode back until they are answered,
     /// and then drops all of its pages by itself.
     truncations: u32,
-    /// Runs of pages, first and last, that were cut off meanwhile: to wait for the kernel to drop those would be to wait for
-    /// oneself.
-    cut: Vec<(u32, u32)>,
+    /// Pages were cut off meanwhile.
+    cut: bool,
 }
 
 #[derive(Debug, Default)]
@@ -117,27 +116,21 @@ impl Opens {
         let mut uses = self.uses.lock();
         let Some(known) = uses.by_inode.get_mut(&inode) else { return false };
         known.truncations = known.truncations.saturating_sub(1);
-        let cut = known.truncations == 0 && !std::mem::take(&mut known.cut).is_empty();
+        let cut = known.truncations == 0 && std::mem::take(&mut known.cut);
         uses.forget_if_idle(inode);
         cut
     }
 
-    /// These pages belong to another segment now. True while a process of this node is truncating the file.
-    pub(super) fn cut(&self, inode: Inode, runs: &[(u32, u32)]) -> bool {
+    /// Pages of the file were cut off. True while a process of this node is truncating it: then the kernel will drop them by
+    /// itself, and to wait for it would be to wait for oneself.
+    pub(super) fn cut(&self, inode: Inode) -> bool {
         match self.uses.lock().by_inode.get_mut(&inode) {
             Some(known) if known.truncations > 0 => {
-                known.cut.extend_from_slice(runs);
+                known.cut = true;
                 true
             }
             _ => false,
         }
-    }
-
-    /// Whether the kernel drops these pages by itself, as soon as a truncation is answered.
-    pub(super) fn kernel_drops(&self, inode: Inode, first: u32, last: u32) -> bool {
-        let uses = self.uses.lock();
-        let Some(known) = uses.by_inode.get(&inode) else { return false };
-        known.cut.iter().any(|(from, to)| *from <= first && last <= *to)
     }
 
     pub(super) fn insert(&self, handle: Handle) -> u64 {
@@ -200,14 +193,12 @@ mod tests {
     #[test]
     fn a_truncation_is_known_until_its_end_also_of_a_file_that_is_not_open() {
         let opens = Opens::default();
-        assert!(!opens.cut(7, &[(4, 9)]));
+        assert!(!opens.cut(7));
         opens.begin_truncation(7);
-        assert!(opens.cut(7, &[(4, 9)]));
-        assert!(opens.kernel_drops(7, 5, 9));
-        assert!(!opens.kernel_drops(7, 3, 5));
+        assert!(opens.cut(7));
         assert!(!opens.close(7));
         assert!(opens.end_truncation(7));
-        assert!(!opens.kernel_drops(7, 5, 9));
+        assert!(!opens.cut(7));
         assert!(opens.inodes().is_empty());
     }
 }

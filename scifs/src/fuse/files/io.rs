@@ -130,8 +130,7 @@ pub(super) fn write(inner: &Arc<Inner>, present: Arc<Present>, write: Write) {
     }
     let Write { handle, offset, data, flags, kill_privileges, reply } = write;
     inner.later(Lane::Ask, reply, move |inner, reply| {
-        let kept =
-            if kill_privileges && privileged { drop_privileges(inner, &present, &handle) } else { Ok(()) };
+        let kept = if kill_privileges && privileged { drop_privileges(inner, &present, &handle) } else { Ok(()) };
         let done = kept.and_then(|()| {
             if flags & O_APPEND != 0 {
                 append(&present, &handle, data)

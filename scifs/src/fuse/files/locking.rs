@@ -45,27 +45,27 @@ impl Wish {
 }
 
 pub(super) fn set(inner: &Arc<Inner>, present: &Present, header: &Header, wish: &Wish, reply: Reply) {
-    let request = match wish.request() {
-        Ok(request) => request,
+    let (request, locks) = match wish.request().and_then(|request| Ok((request, present.locks()?))) {
+        Ok(both) => both,
         Err(errno) => return reply.error(errno),
     };
     let unique = reply.unique();
-    present.locks.set(header.inode, request, unique, move |result| match result {
+    locks.set(header.inode, request, unique, move |result| match result {
         Ok(()) => reply.empty(),
         Err(errno) => reply.error(errno),
     });
     if wish.wait && inner.early.take(unique) {
-        present.locks.interrupt(unique);
+        locks.interrupt(unique);
     }
 }
 
 pub(super) fn test(present: &Present, header: &Header, wish: &Wish, reply: Reply) {
-    let request = match wish.request() {
-        Ok(request) => request,
+    let (request, locks) = match wish.request().and_then(|request| Ok((request, present.locks()?))) {
+        Ok(both) => both,
         Err(errno) => return reply.error(errno),
     };
     let free = FileLock { kind: F_UNLCK, ..wish.lock };
-    present.locks.test(header.inode, &request, move |result| match result {
+    locks.test(header.inode, &request, move |result| match result {
         Ok(None) => reply.lock(&free),
         Ok(Some(conflict)) => reply.lock(&blocking(&conflict)),
         Err(errno) => reply.error(errno),
@@ -83,7 +83,9 @@ fn blocking(conflict: &Conflict) -> FileLock {
 
 /// Only locks are ever waited for so long that somebody wants to give up. Everything else ends by itself.
 pub(super) fn interrupt(inner: &Inner, unique: u64, reply: Reply) {
-    let heeded = inner.present().is_ok_and(|present| present.locks.interrupt(unique));
+    let present = inner.present().ok();
+    let locks = present.as_ref().and_then(|present| present.locks.get());
+    let heeded = locks.is_some_and(|locks| locks.interrupt(unique));
     if !heeded {
         inner.early.remember(unique);
     }

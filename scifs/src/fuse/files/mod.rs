@@ -21,24 +21,25 @@ mod space;
 mod times;
 mod xattrs;
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use rustix::io::Errno;
 
 use super::kernel::{FileSystem, Header, Operation, Reply};
+use crate::locks::Space;
 use crate::names::{Consistency, Inode, Make};
 use crate::node::Files;
 use answer::{Answer, OPENED_DIRECTORY, Outcome, send};
 use cache::MountedCache;
 use handles::{Handle, Opens};
 use interrupts::EarlyInterrupts;
-pub use keeping::{FilesConfig, FilesService, FilesStatus};
 use lanes::{Lane, Lanes};
 use locking::Wish;
+pub use keeping::{FilesConfig, FilesService, FilesStatus};
 pub use present::Present;
 use times::Written;
 
@@ -51,7 +52,7 @@ struct Inner {
     lives: RwLock<BTreeMap<u64, Arc<Present>>>,
     /// Those that requests go to; `None` between two memberships.
     present: RwLock<Option<Arc<Present>>>,
-    opens: Arc<Opens>,
+    opens: Opens,
     cache: Arc<MountedCache>,
     lanes: Lanes,
     written: Written,
@@ -94,7 +95,12 @@ struct Service(Arc<Inner>);
 
 impl Service {
     /// Answers with what `work` finds out in a lane.
-    fn ask(&self, lane: Lane, reply: Reply, work: impl FnOnce(&Inner, &Present) -> Outcome + Send + 'static) {
+    fn ask(
+        &self,
+        lane: Lane,
+        reply: Reply,
+        work: impl FnOnce(&Inner, &Present) -> Outcome + Send + 'static,
+    ) {
         self.0.later(lane, reply, |inner, reply| {
             let outcome = inner.present().and_then(|present| work(inner, &present));
             send(reply, outcome);
@@ -248,11 +254,13 @@ impl Service {
             }
             Op::SetAttr(set) if set.size.is_some() => {
                 self.0.opens.begin_truncation(inode);
+                let resizing = self.0.files.get(inode).map(|file| file.resizing());
                 self.0.later(Lane::Settle, reply, move |inner, reply| {
                     let outcome = inner
                         .present()
                         .and_then(|present| attributes::set_attr(inner, &present, inode, &set));
                     send(reply, outcome);
+                    drop(resizing);
                     // The kernel has dropped what it thought to be cut off. It may have thought the file shorter.
                     if inner.opens.end_truncation(inode) {
                         inner.cache.drop_all(inode);
@@ -350,13 +358,12 @@ impl Service {
     /// Somebody closes one of its files, which ends the record locks of its process.
     fn flush(&self, inode: Inode, lock_owner: u64, reply: Reply) {
         let service = self.clone();
-        match self.0.present() {
-            Ok(present) => {
-                present.locks.release_owner(inode, crate::locks::Space::Posix, lock_owner, move || {
-                    service.tell_and_answer(inode, reply);
-                })
-            }
-            Err(errno) => reply.error(errno),
+        let present = self.0.present().ok();
+        match present.as_ref().and_then(|present| present.locks.get()) {
+            Some(locks) => locks.release_owner(inode, Space::Posix, lock_owner, move || {
+                service.tell_and_answer(inode, reply);
+            }),
+            None => self.tell_and_answer(inode, reply),
         }
     }
 

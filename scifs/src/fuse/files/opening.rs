@@ -51,7 +51,12 @@ pub(super) fn open(inner: &Inner, present: &Present, inode: Inode, flags: u32) -
     open_handle(inner, present, inode, Access::of_flags(flags)).map(|(_, handle)| Answer::Opened(handle))
 }
 
-fn open_handle(inner: &Inner, present: &Present, inode: Inode, access: Access) -> Result<(Attr, u64), Errno> {
+fn open_handle(
+    inner: &Inner,
+    present: &Present,
+    inode: Inode,
+    access: Access,
+) -> Result<(Attr, u64), Errno> {
     inner.opens.count(inode)?;
     let opened = open_counted(inner, present, inode, access);
     if opened.is_err() && inner.opens.close(inode) {
@@ -107,11 +112,13 @@ pub(super) fn release(inner: &Inner, (number, inode): (u64, Inode), flock: Optio
         if handle.maps_for_writing {
             present.pages.end_writing(&handle.file);
         }
-        if let Some(owner) = flock {
-            present.locks.release_owner(inode, Space::Flock, owner, || {});
+        if let Ok(locks) = present.locks() {
+            if let Some(owner) = flock {
+                locks.release_owner(inode, Space::Flock, owner, || {});
+            }
+            // Record locks of the open file itself: the kernel doesn't say that they end.
+            locks.release_handle(inode, number);
         }
-        // Record locks of the open file itself: the kernel doesn't say that they end.
-        present.locks.release_handle(inode, number);
     }
     if inner.opens.close(inode) {
         inner.let_go(inode);

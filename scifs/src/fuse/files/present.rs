@@ -1,6 +1,6 @@
 //! What the node is made of while one membership lasts.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::mpsc::sync_channel;
 
 use rustix::io::Errno;
@@ -17,12 +17,17 @@ use crate::node::{self, File, PageFault, Pages};
 pub struct Present {
     pub names: Arc<NamesClient>,
     pub pages: Arc<Pages>,
-    pub locks: Arc<Locks>,
+    /// There from the first view on.
+    pub locks: OnceLock<Arc<Locks>>,
     pub cluster: Arc<AnyCluster>,
     pub memory: Arc<Memory>,
 }
 
 impl Present {
+    pub(super) fn locks(&self) -> Result<&Arc<Locks>, Errno> {
+        self.locks.get().ok_or(Errno::IO)
+    }
+
     /// Everything about a regular file, from the leader.
     pub(super) fn info(&self, inode: Inode) -> Result<FileInfo, Errno> {
         match self.names.ask(&Query::File { inode }).map_err(errno)? {
@@ -34,7 +39,7 @@ impl Present {
     /// The file as this node serves it, brought up to what the leader says.
     pub(super) fn file(&self, info: &FileInfo) -> Result<Arc<File>, Errno> {
         let file = self.pages.file(info.attr.inode).map_err(fault)?;
-        self.pages.relayout(&file, &layout(&info.layout), info.attr.size, || ());
+        self.pages.relayout(&file, &layout(&info.layout), info.attr.size);
         Ok(file)
     }
 }

@@ -79,8 +79,12 @@ fn zero(present: &Present, handle: &Handle, offset: u64, end: u64) -> Result<(),
         return Err(Errno::FBIG);
     };
     if count > ZEROED_PAGES_MAX {
-        let command =
-            Command::Punch { inode: handle.inode, first_page, pages: count_32, now: convert::now() };
+        let command = Command::Punch {
+            inode: handle.inode,
+            first_page,
+            pages: count_32,
+            now: convert::now(),
+        };
         let applied = present.names.run(&command).map_err(errno)?;
         return present.names.settle(applied.index).map_err(errno);
     }

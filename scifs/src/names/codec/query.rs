@@ -22,7 +22,11 @@ pub(in crate::names) struct Ask(pub(in crate::names) Query);
 /// Its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::names) enum Asked {
-    Found(Found),
+    /// `index`: the last command that it takes into account.
+    Found {
+        index: u64,
+        found: Found,
+    },
     Refused(Refusal),
     /// Whoever was asked can't answer for the cluster now.
     NotLeader,
@@ -53,8 +57,9 @@ impl Message for Asked {
     const FENCED: bool = false;
     fn encode(&self, to: &mut Writer) {
         match self {
-            Self::Found(found) => {
+            Self::Found { index, found } => {
                 to.u8(0);
+                to.u64(*index);
                 put_found(to, found);
             }
             Self::Refused(refusal) => {
@@ -66,7 +71,7 @@ impl Message for Asked {
     }
     fn decode(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(match from.u8()? {
-            0 => Self::Found(get_found(from)?),
+            0 => Self::Found { index: from.u64()?, found: get_found(from)? },
             1 => Self::Refused(get_refusal(from)?),
             2 => Self::NotLeader,
             other => return Err(invalid("answer", other)),
