@@ -56,28 +56,30 @@ pub(super) fn start(mountpoint: &Path) -> Result<(), CliError> {
 }
 
 /// Everything that the background process says until it lets go of the pipe.
-fn listen(mut output: ChildStdout, mountpoint: &Path) -> String {
-    let begun = Instant::now();
-    let tell = io::stderr().is_terminal();
-    let pause = Timespec { tv_sec: PROGRESS_EVERY.as_secs() as i64, tv_nsec: 0 };
-    while tell {
-        let mut waiting = [PollFd::new(&output, PollFlags::IN)];
-        match poll(&mut waiting, Some(&pause)) {
-            Ok(0) => {
-                eprintln!(
-                    "scifs: still mounting {} ({} s) ...",
-                    mountpoint.display(),
-                    begun.elapsed().as_secs()
-                );
-            }
-            Err(rustix::io::Errno::INTR) => {}
-            _ => break,
-        }
+fn listen(output: ChildStdout, mountpoint: &Path) -> String {
+    if io::stderr().is_terminal() {
+        show_progress(&output, mountpoint);
     }
     let mut said = Vec::new();
     // What could not be read is as if it had not been said.
-    let _ = output.by_ref().take(SENTENCE_BYTES_MAX).read_to_end(&mut said);
+    let _ = output.take(SENTENCE_BYTES_MAX).read_to_end(&mut said);
     String::from_utf8_lossy(&said).into_owned()
+}
+
+/// Tells whoever waits that it's still going on, until there is something to read.
+fn show_progress(output: &ChildStdout, mountpoint: &Path) {
+    let begun = Instant::now();
+    let pause = Timespec { tv_sec: PROGRESS_EVERY.as_secs() as i64, tv_nsec: 0 };
+    loop {
+        match poll(&mut [PollFd::new(output, PollFlags::IN)], Some(&pause)) {
+            Ok(0) => {
+                let waited_s = begun.elapsed().as_secs();
+                eprintln!("scifs: still mounting {} ({waited_s} s) ...", mountpoint.display());
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            _ => return,
+        }
+    }
 }
 
 /// Is the background process, from its first line to its end.
