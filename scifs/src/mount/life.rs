@@ -68,13 +68,7 @@ impl LifeAbove {
     }
 
     pub(super) fn view(&self, view: &View) {
-        let members = view.members().map(|member| NodeMember {
-            number: member.number,
-            node: member.id,
-            address: member.address.clone(),
-            joined: member.joined,
-        });
-        let view = NodeView { departures: view.departures, members: members.collect() };
+        let view = node_view(view);
         self.pages.view(&view);
         let Some(me) = view.members.iter().find(|member| member.node == self.me) else { return };
         let Some(present) = self.present.get() else { return };
@@ -102,6 +96,22 @@ impl LifeAbove {
             locks.end();
         }
     }
+}
+
+/// Engines place registrars on members that joined before the epoch, so there must have been one before the first.
+const EPOCH_FIRST: u64 = 1;
+
+/// The number of the member that founded the cluster, who was there before all epochs.
+const FOUNDER: u32 = 1;
+
+fn node_view(view: &View) -> NodeView {
+    let members = view.members().map(|member| NodeMember {
+        number: member.number,
+        node: member.id,
+        address: member.address.clone(),
+        joined: if member.number == FOUNDER { 0 } else { member.joined + EPOCH_FIRST },
+    });
+    NodeView { departures: view.departures + EPOCH_FIRST, members: members.collect() }
 }
 
 fn to_engine(view: &NodeView) -> coherence::View {
@@ -139,7 +149,7 @@ impl Membership for ToCluster {
 
     fn report_break(&self, departures: u64) {
         if let Some(cluster) = self.cluster.get() {
-            cluster.report_break(departures);
+            cluster.report_break(departures.saturating_sub(EPOCH_FIRST));
         }
     }
 
