@@ -72,7 +72,7 @@ impl Donor {
     /// Has the session's requests answered.
     pub(super) fn serve(&self, session: &Session) -> Result<(), MountError> {
         let Some(service) = self.above.service() else { return Ok(()) };
-        service.mounted(session.notifier());
+        service.mounted(session.notifier()?);
         session.serve(&service.requests())
     }
 

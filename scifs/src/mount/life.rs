@@ -115,10 +115,8 @@ fn node_view(view: &View) -> NodeView {
 }
 
 fn to_engine(view: &NodeView) -> coherence::View {
-    let member = |member: &NodeMember| coherence::Member {
-        no: MemberNo(member.number),
-        joined: Epoch(member.joined),
-    };
+    let member =
+        |member: &NodeMember| coherence::Member { no: MemberNo(member.number), joined: Epoch(member.joined) };
     let mut members: Vec<_> = view.members.iter().map(member).collect();
     members.sort_by_key(|member| member.no);
     coherence::View { epoch: Epoch(view.departures), members }

@@ -35,11 +35,7 @@ pub(super) struct Above {
 }
 
 impl Above {
-    pub(super) fn new(
-        founding: Founding,
-        patience: Duration,
-        config: FilesConfig,
-    ) -> Arc<Self> {
+    pub(super) fn new(founding: Founding, patience: Duration, config: FilesConfig) -> Arc<Self> {
         let (lasting, lives) = (OnceLock::new(), Mutex::default());
         let (ended, failed) = (Mutex::default(), Mutex::default());
         Arc::new(Self { founding, patience, config, lasting, lives, ended, failed })

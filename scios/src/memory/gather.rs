@@ -54,3 +54,16 @@ pub fn recv_into(
     let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, flags) };
     usize::try_from(got).map_err(|_| io::Error::last_os_error())
 }
+
+/// One `writev` of `heads` followed by a slice, for devices that take a message whole. Returns how many bytes were taken.
+pub fn write_gather(file: BorrowedFd<'_>, heads: [&[u8]; 2], slice: &RegionSlice) -> io::Result<usize> {
+    let part =
+        |bytes: &[u8]| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let [first, second] = heads.map(part);
+    let last = libc::iovec { iov_base: slice.base().cast(), iov_len: slice.bytes() };
+    let vectors = [first, second, last];
+    // SAFETY: the vectors lie in `heads` and in a live, mapped slice; the kernel only reads them, and answers EFAULT should
+    // there be no memory behind the slice.
+    let written = unsafe { libc::writev(file.as_raw_fd(), vectors.as_ptr(), vectors.len() as _) };
+    usize::try_from(written).map_err(|_| io::Error::last_os_error())
+}

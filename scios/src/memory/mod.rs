@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 pub use budget::{Evictor, MemoryStatus};
 pub use frames::FrameRun;
-pub use gather::{recv_into, send_gather};
+pub use gather::{recv_into, send_gather, write_gather};
 pub use machine::MachineMemory;
 pub use region::{MemoryError, Region, RegionId, RegionSlice};
 pub use segment::SegmentMemory;

@@ -47,12 +47,7 @@ pub(super) fn send(reply: Reply, outcome: Outcome) {
 
 fn entry(attr: &Attr) -> Entry {
     // Inode numbers are never given twice, so there is one generation.
-    Entry {
-        attr: convert::attr(attr),
-        generation: 0,
-        name_valid: convert::VALID,
-        attr_valid: convert::VALID,
-    }
+    Entry { attr: convert::attr(attr), generation: 0, name_valid: convert::VALID, attr_valid: convert::VALID }
 }
 
 /// What a program gets for what names said. A refusal is its own business; anything else is worth a line.

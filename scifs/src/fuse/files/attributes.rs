@@ -57,10 +57,11 @@ fn truncate(present: &Present, inode: Inode, size: u64, changes: Changes) -> Out
     let (attr, index) = run(present, inode, changes)?;
     if shrinks {
         present.relay(inode)?;
-        present.names.settle(index).map_err(errno)?;
     } else {
         file.grow(attr.size);
     }
+    // On every node the cut pages are gone, and mappings reach up to the new end.
+    present.names.settle(index).map_err(errno)?;
     Ok(Answer::Attr(attr))
 }
 

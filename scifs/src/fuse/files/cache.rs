@@ -23,6 +23,14 @@ impl MountedCache {
         }
     }
 
+    /// Mappings of the file reach up to here now.
+    pub(super) fn grow(&self, inode: u64, size: u64) {
+        let Some(notifier) = self.notifier.get() else { return };
+        if let Err(error) = notifier.grow(inode, size) {
+            tracing::debug!(%error, inode, size, "the kernel was not told that a file has grown");
+        }
+    }
+
     pub(super) fn drop_all(&self, inode: u64) {
         // A length of 0 stands for everything behind the offset.
         self.drop_pages(inode, 0, 0);

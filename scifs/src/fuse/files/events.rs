@@ -29,11 +29,10 @@ pub(super) struct Listening {
 impl Watch for Listening {
     fn event(&self, index: u64, event: Event) -> Consequences {
         let consequences = match &event {
-            // Nobody waits until others have seen a file grow: they ask when they come to its end.
             Event::Grown { inode, .. } if self.files.get(*inode).is_none() => return Consequences::Done,
             Event::Relaid { inode, .. } if self.files.get(*inode).is_none() => return Consequences::Done,
             Event::Consistency { .. } => return Consequences::Done,
-            Event::Relaid { .. } => Consequences::Later,
+            Event::Grown { .. } | Event::Relaid { .. } => Consequences::Later,
             _ => Consequences::Done,
         };
         let happening = Happening::Event { number: self.number, index, event };
@@ -45,20 +44,31 @@ impl Watch for Listening {
     }
 }
 
-pub(super) fn follow(inner: &Weak<Inner>, happenings: &Receiver<Happening>, to_dropper: &Sender<Cut>) {
+pub(super) fn follow(inner: &Weak<Inner>, happenings: &Receiver<Happening>, to_dropper: &Sender<Told>) {
     while let Ok(Happening::Event { number, index, event }) = happenings.recv() {
         let Some(inner) = inner.upgrade() else { return };
         take(&inner, to_dropper, number, index, event);
     }
 }
 
-fn take(inner: &Inner, to_dropper: &Sender<Cut>, number: u64, index: u64, event: Event) {
+fn take(inner: &Inner, to_dropper: &Sender<Told>, number: u64, index: u64, event: Event) {
     let Some(present) = inner.life(number) else { return };
     match event {
         Event::Grown { inode, size } => {
             if let Some(file) = inner.files.get(inode) {
-                let _sizes = inner.sizes.write();
-                file.grow(size);
+                {
+                    let _sizes = inner.sizes.write();
+                    file.grow(size);
+                }
+            }
+            let names = Arc::clone(&present.names);
+            let done = Box::new(move || names.consequences_done(index));
+            if inner.opens.is_open(inode) {
+                let change = Change::Grown(size);
+                // The thread lives as long as the sender does.
+                let _ = to_dropper.send(Told { inode, change, done });
+            } else {
+                done();
             }
         }
         Event::Relaid { inode, size, layout: new } => {
@@ -83,7 +93,7 @@ fn take(inner: &Inner, to_dropper: &Sender<Cut>, number: u64, index: u64, event:
 fn relay(
     inner: &Inner,
     present: &Present,
-    to_dropper: &Sender<Cut>,
+    to_dropper: &Sender<Told>,
     inode: Inode,
     (size, new): (u64, &names::Layout),
     done: Box<dyn FnOnce() + Send>,
@@ -99,26 +109,41 @@ fn relay(
         return done();
     }
     // The thread lives as long as the sender does.
-    let _ = to_dropper.send(Cut { inode, runs, done });
+    let _ = to_dropper.send(Told { inode, change: Change::Cut { runs, size }, done });
 }
 
-/// Pages that the kernel is to drop.
-pub(super) struct Cut {
+/// What the kernel is to be told about a file.
+pub(super) struct Told {
     inode: Inode,
-    /// First and last pages.
-    runs: Vec<(u32, u32)>,
+    change: Change,
     done: Box<dyn FnOnce() + Send>,
 }
 
+enum Change {
+    Grown(u64),
+    /// First and last pages of the runs to drop, and the size.
+    Cut {
+        runs: Vec<(u32, u32)>,
+        size: u64,
+    },
+}
+
 /// A thread of its own: it may wait for a truncation to be answered that began after the cut, and that waits for other events.
-pub(super) fn drop_cut(cache: &MountedCache, cuts: &Receiver<Cut>) {
+pub(super) fn tell_kernel(cache: &MountedCache, news: &Receiver<Told>) {
     const PAGE: u64 = scios::limits::PAGE_BYTES as u64;
-    while let Ok(cut) = cuts.recv() {
-        for (first, last) in cut.runs {
-            let pages = u64::from(last - first) + 1;
-            cache.drop_pages(cut.inode, u64::from(first) * PAGE, pages * PAGE);
+    while let Ok(Told { inode, change, done }) = news.recv() {
+        match change {
+            Change::Grown(size) => cache.grow(inode, size),
+            Change::Cut { runs, size } => {
+                for (first, last) in runs {
+                    let pages = u64::from(last - first) + 1;
+                    cache.drop_pages(inode, u64::from(first) * PAGE, pages * PAGE);
+                }
+                // It may have been told less, by an earlier cut.
+                cache.grow(inode, size);
+            }
         }
-        (cut.done)();
+        done();
     }
 }
 
@@ -132,7 +157,7 @@ fn delete(inner: &Inner, present: &Present, inode: Inode) {
 }
 
 /// Events are missing: every file that this node knows is compared with its own, new replica.
-fn restore(inner: &Inner, present: &Present, to_dropper: &Sender<Cut>) {
+fn restore(inner: &Inner, present: &Present, to_dropper: &Sender<Told>) {
     inner.opens.forget_let_go();
     for file in inner.files.all() {
         let inode = file.inode();
@@ -149,4 +174,3 @@ fn restore(inner: &Inner, present: &Present, to_dropper: &Sender<Cut>) {
         }
     }
 }
-

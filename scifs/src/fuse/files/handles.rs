@@ -107,6 +107,10 @@ impl Opens {
         self.uses.lock().let_go.clear();
     }
 
+    pub(super) fn is_open(&self, inode: Inode) -> bool {
+        self.uses.lock().by_inode.get(&inode).is_some_and(|known| known.opens > 0)
+    }
+
     pub(super) fn begin_truncation(&self, inode: Inode) {
         self.uses.lock().by_inode.entry(inode).or_default().truncations += 1;
     }

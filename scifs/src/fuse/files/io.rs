@@ -129,8 +129,9 @@ pub(super) fn write(inner: &Arc<Inner>, present: Arc<Present>, write: Write) {
         return write_inside(inner, &present, write);
     }
     let Write { handle, offset, data, flags, kill_privileges, reply } = write;
-    inner.later(Lane::Ask, reply, move |inner, reply| {
-        let kept = if kill_privileges && privileged { drop_privileges(inner, &present, &handle) } else { Ok(()) };
+    inner.later(Lane::Settle, reply, move |inner, reply| {
+        let kept =
+            if kill_privileges && privileged { drop_privileges(inner, &present, &handle) } else { Ok(()) };
         let done = kept.and_then(|()| {
             if flags & O_APPEND != 0 {
                 append(&present, &handle, data)
@@ -165,7 +166,9 @@ fn write_and_grow(present: &Present, handle: &Handle, offset: u64, data: &[u8]) 
         wait(|done| present.pages.write(&handle.file, offset, data.to_vec(), done))?;
         if attempt == 0 {
             let command = Command::Grow { inode: handle.inode, size, now: convert::now() };
-            present.names.run(&command).map_err(errno)?;
+            let applied = present.names.run(&command).map_err(errno)?;
+            // Whoever has it mapped on another node can reach the new bytes.
+            present.names.settle(applied.index).map_err(errno)?;
             // A file that was cut meanwhile is shorter again; then its new layout says so.
             if handle.file.layout() == before {
                 handle.file.grow(size);
@@ -185,10 +188,12 @@ const REWRITES_MAX: u32 = 8;
 fn append(present: &Present, handle: &Handle, data: Vec<u8>) -> Result<u32, Errno> {
     let bytes = data.len() as u64;
     let command = Command::Append { inode: handle.inode, bytes, now: convert::now() };
-    match present.names.run(&command).map_err(errno)?.answer {
+    let applied = present.names.run(&command).map_err(errno)?;
+    match applied.answer {
         names::Answer::Appended { offset, attr } => {
             handle.file.grow(attr.size);
             wait(|done| present.pages.write(&handle.file, offset, data, done))?;
+            present.names.settle(applied.index).map_err(errno)?;
             Ok(bytes as u32)
         }
         _ => Err(mismatch("append")),

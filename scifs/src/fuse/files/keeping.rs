@@ -2,8 +2,8 @@
 //! mean for it.
 
 use std::fmt;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -53,10 +53,7 @@ pub struct FilesService {
 }
 
 impl FilesService {
-    pub fn start(
-        config: FilesConfig,
-        files: Arc<Files>,
-    ) -> std::io::Result<Self> {
+    pub fn start(config: FilesConfig, files: Arc<Files>) -> std::io::Result<Self> {
         let inner = Arc::new(Inner {
             consistency: config.consistency,
             files,
@@ -72,13 +69,13 @@ impl FilesService {
         });
         let (to_events, happenings) = channel();
         let (to_keeper, told) = channel();
-        let (to_dropper, cuts) = channel();
+        let (to_dropper, news) = channel();
         let cache = Arc::clone(&inner.cache);
         let follower = Arc::downgrade(&inner);
         let keeper = Arc::clone(&inner);
         let threads = vec![
             spawn("events", move || events::follow(&follower, &happenings, &to_dropper))?,
-            spawn("dropper", move || events::drop_cut(&cache, &cuts))?,
+            spawn("dropper", move || events::tell_kernel(&cache, &news))?,
             spawn("touch", move || keep(&keeper, &told))?,
         ];
         Ok(Self { inner, to_events, to_keeper: Mutex::new(Some(to_keeper)), threads: Mutex::new(threads) })

@@ -64,11 +64,12 @@ impl Lanes {
         for (name, shared) in [("ask", &lanes.ask), ("settle", &lanes.settle)] {
             for number in 0..threads_each {
                 let shared = Arc::clone(shared);
-                let thread = std::thread::Builder::new().name(format!("{name}-{number}")).spawn(move || {
-                    while let Some(task) = shared.next() {
-                        task();
-                    }
-                })?;
+                let thread =
+                    std::thread::Builder::new().name(format!("{name}-{number}")).spawn(move || {
+                        while let Some(task) = shared.next() {
+                            task();
+                        }
+                    })?;
                 lanes.threads.lock().push(thread);
             }
         }

@@ -21,9 +21,9 @@ mod space;
 mod times;
 mod xattrs;
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -37,9 +37,9 @@ use answer::{Answer, OPENED_DIRECTORY, Outcome, send};
 use cache::MountedCache;
 use handles::{Handle, Opens};
 use interrupts::EarlyInterrupts;
+pub use keeping::{FilesConfig, FilesService, FilesStatus};
 use lanes::{Lane, Lanes};
 use locking::Wish;
-pub use keeping::{FilesConfig, FilesService, FilesStatus};
 pub use present::Present;
 use times::Written;
 
@@ -95,12 +95,7 @@ struct Service(Arc<Inner>);
 
 impl Service {
     /// Answers with what `work` finds out in a lane.
-    fn ask(
-        &self,
-        lane: Lane,
-        reply: Reply,
-        work: impl FnOnce(&Inner, &Present) -> Outcome + Send + 'static,
-    ) {
+    fn ask(&self, lane: Lane, reply: Reply, work: impl FnOnce(&Inner, &Present) -> Outcome + Send + 'static) {
         self.0.later(lane, reply, |inner, reply| {
             let outcome = inner.present().and_then(|present| work(inner, &present));
             send(reply, outcome);

@@ -3,8 +3,8 @@
 use rustix::io::Errno;
 
 use super::answer::{Answer, Outcome, errno, mismatch};
-use super::present::Present;
 use super::convert;
+use super::present::Present;
 use crate::fuse::kernel::{DirBuffer, FileKind, Header};
 use crate::names::{self, Attr, Command, Consistency, Found, Inode, Make, Query, Refusal, Renaming, Special};
 

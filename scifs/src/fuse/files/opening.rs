@@ -51,12 +51,7 @@ pub(super) fn open(inner: &Inner, present: &Present, inode: Inode, flags: u32) -
     open_handle(inner, present, inode, Access::of_flags(flags)).map(|(_, handle)| Answer::Opened(handle))
 }
 
-fn open_handle(
-    inner: &Inner,
-    present: &Present,
-    inode: Inode,
-    access: Access,
-) -> Result<(Attr, u64), Errno> {
+fn open_handle(inner: &Inner, present: &Present, inode: Inode, access: Access) -> Result<(Attr, u64), Errno> {
     inner.opens.count(inode)?;
     let opened = open_counted(inner, present, inode, access);
     if opened.is_err() && inner.opens.close(inode) {

@@ -1,7 +1,7 @@
 //! What the node is made of while one membership lasts.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
 use scios::memory::Memory;

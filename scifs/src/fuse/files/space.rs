@@ -54,8 +54,9 @@ fn room(present: &Present, bytes: u64) -> Result<(), Errno> {
 fn grow(present: &Present, handle: &Handle, size: u64) -> Result<(), Errno> {
     if size > handle.file.size() {
         let command = Command::Grow { inode: handle.inode, size, now: convert::now() };
-        present.names.run(&command).map_err(errno)?;
+        let applied = present.names.run(&command).map_err(errno)?;
         handle.file.grow(size);
+        present.names.settle(applied.index).map_err(errno)?;
     }
     Ok(())
 }
@@ -79,12 +80,8 @@ fn zero(present: &Present, handle: &Handle, offset: u64, end: u64) -> Result<(),
         return Err(Errno::FBIG);
     };
     if count > ZEROED_PAGES_MAX {
-        let command = Command::Punch {
-            inode: handle.inode,
-            first_page,
-            pages: count_32,
-            now: convert::now(),
-        };
+        let command =
+            Command::Punch { inode: handle.inode, first_page, pages: count_32, now: convert::now() };
         let applied = present.names.run(&command).map_err(errno)?;
         present.relay(handle.inode)?;
         return present.names.settle(applied.index).map_err(errno);

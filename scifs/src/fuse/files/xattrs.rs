@@ -50,12 +50,7 @@ fn stats(present: &Present, inode: Inode, name: &[u8]) -> Result<Vec<u8>, Errno>
     })
 }
 
-pub(super) fn set(
-    present: &Present,
-    inode: Inode,
-    (name, value): (Vec<u8>, Vec<u8>),
-    flags: u32,
-) -> Outcome {
+pub(super) fn set(present: &Present, inode: Inode, (name, value): (Vec<u8>, Vec<u8>), flags: u32) -> Outcome {
     match name.as_slice() {
         ADDRESS => {}
         CONSISTENCY => match Consistency::from_name(&value) {

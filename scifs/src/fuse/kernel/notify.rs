@@ -5,6 +5,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
+use scios::memory::{Region, RegionSlice};
+
 use super::device::Device;
 
 const INVAL_INODE: i32 = 2;
@@ -18,11 +22,17 @@ const DELETE: i32 = 6;
 #[derive(Clone, Debug)]
 pub struct Notifier {
     device: Arc<Device>,
+    /// A byte that cannot be read.
+    nowhere: RegionSlice,
 }
 
 impl Notifier {
-    pub(super) fn new(device: Arc<Device>) -> Self {
-        Self { device }
+    pub(super) fn new(device: Arc<Device>) -> io::Result<Self> {
+        // An empty file has no memory for its mappings.
+        let empty = memfd_create("scifs-nowhere", MemfdFlags::CLOEXEC)?;
+        let nowhere =
+            Region::map(empty, 1).and_then(|region| region.slice(0, 1)).map_err(io::Error::other)?;
+        Ok(Self { device, nowhere })
     }
 
     /// Writes dirty pages of the range back as WRITE requests, then drops all of them. True when this returns; false
@@ -56,6 +66,22 @@ impl Notifier {
         fixed[8..16].copy_from_slice(&offset.to_ne_bytes());
         fixed[16..20].copy_from_slice(&length(data.len())?);
         self.send(STORE, &[&fixed, data])
+    }
+
+    /// Lets the kernel know that the file is longer than it thinks, so that mappings reach up to there. It has no message
+    /// for that; but a STORE makes the file longer before it copies its bytes, so one whose bytes can't be read does this
+    /// and nothing else. Waits until nobody reads the last page.
+    pub fn grow(&self, inode: u64, size: u64) -> io::Result<()> {
+        let Some(last) = size.checked_sub(1) else { return Ok(()) };
+        let mut fixed = [0; 24];
+        fixed[..8].copy_from_slice(&inode.to_ne_bytes());
+        fixed[8..16].copy_from_slice(&last.to_ne_bytes());
+        fixed[16..20].copy_from_slice(&length(self.nowhere.bytes())?);
+        match self.device.write_slice(STORE, &fixed, &self.nowhere) {
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::FAULT) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
     }
 
     fn send(&self, code: i32, parts: &[&[u8]]) -> io::Result<bool> {

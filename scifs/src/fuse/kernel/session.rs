@@ -117,8 +117,9 @@ impl Session {
         Ok(())
     }
 
-    pub fn notifier(&self) -> Notifier {
-        Notifier::new(Arc::clone(&self.device))
+    pub fn notifier(&self) -> Result<Notifier, MountError> {
+        let system = |source| MountError::System { operation: "prepare notifications", source };
+        Notifier::new(Arc::clone(&self.device)).map_err(system)
     }
 
     /// Waits until the mount is gone, whoever unmounted it.
