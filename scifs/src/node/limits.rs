@@ -16,7 +16,7 @@ pub(super) const LINK_QUEUE_BYTES_MAX: usize = 32 << 20;
 pub(super) const REDIAL_EVERY: Duration = Duration::from_millis(200);
 
 /// Messages of nodes that are in no view of this node yet, for each shard.
-pub(super) const STRANGERS_MAX: usize = 4096;
+pub(super) const STRANGERS_MAX: usize = 65_536;
 
 /// Frames of each shard that are kept for a moment after their pages left, since contended pages come back.
 pub(super) const SPARE_FRAMES_MAX: usize = 16;

@@ -24,10 +24,11 @@ use super::files::Files;
 use super::gate::Gate;
 use super::kernel_cache::KernelCache;
 use super::limits::{HOLD_MIN, SHARDS};
+use super::metrics::Metrics;
 use super::peers::Peers;
 use super::placement::{FreeMemory, Roomy};
 use super::revoker::Revoker;
-use super::shard::{Shard, number_of};
+use super::shard::{Shard, Stranger, number_of};
 use super::timers::Timers;
 use super::turn::{After, Turn};
 use super::view::{Membership, NodeView};
@@ -81,6 +82,7 @@ pub struct Pages {
     pub(super) rpc: Arc<Rpc>,
     /// Told whenever the kernel has let go of pages.
     pub(super) dropped: (Mutex<()>, Condvar),
+    pub(super) metrics: Metrics,
     engine: Arc<Config>,
     ended: AtomicBool,
 }
@@ -114,6 +116,7 @@ impl Pages {
             }),
             rpc: Arc::clone(&rpc),
             dropped: Default::default(),
+            metrics: Metrics::default(),
             ended: AtomicBool::new(false),
         });
         rpc.serve(wire::KINDS, Arc::new(Ears(Arc::clone(&pages))));
@@ -276,23 +279,8 @@ impl Pages {
 impl Turn<'_> {
     /// Hears what nodes said before this shard knew them as members. Who still isn't one stays in line.
     fn hear_strangers(&mut self) {
-        for stranger in std::mem::take(&mut self.shard.strangers) {
-            let body = stranger.body;
-            let carried = (stranger.message.page, body);
-            // The bytes live in this loop only, so the turn they belong to does, too.
-            let mut turn = Turn {
-                pages: self.pages,
-                number: self.number,
-                shard: self.shard,
-                now: self.now,
-                after: self.after,
-                carried: Some((carried.0, &carried.1)),
-                next: Default::default(),
-                freed: Vec::new(),
-                file: None,
-            };
-            turn.message(stranger.node, stranger.message, &carried.1);
-            turn.end();
+        for Stranger { node, message } in std::mem::take(&mut self.shard.strangers) {
+            self.message(node, message, &[]);
         }
     }
 }
