@@ -23,7 +23,7 @@ use super::eviction::Evicting;
 use super::files::Files;
 use super::gate::Gate;
 use super::kernel_cache::KernelCache;
-use super::limits::{HOLD_MIN, SHARDS};
+use super::limits::{HOLD_MIN, SHARDS, WAIT_HERE_MAX};
 use super::metrics::Metrics;
 use super::peers::Peers;
 use super::placement::{FreeMemory, Roomy};
@@ -33,7 +33,9 @@ use super::timers::Timers;
 use super::turn::{After, Turn};
 use super::view::{Membership, NodeView};
 use super::wire;
-use crate::coherence::{Body, Config, Engine, Input, MemberNo, Message, Placement, SegmentId, Strict};
+use crate::coherence::{
+    Body, Config, Engine, Input, MemberNo, Message, PageId, Placement, SegmentId, Strict,
+};
 
 /// What one membership's pages are made of.
 pub struct PagesConfig {
@@ -170,7 +172,7 @@ impl Pages {
     pub(super) fn turn<T>(
         &self,
         number: usize,
-        carried: Option<(crate::coherence::PageId, &[u8])>,
+        carried: Option<(PageId, &[u8])>,
         after: &mut After,
         act: impl FnOnce(&mut Turn<'_>) -> T,
     ) -> Option<T> {
@@ -218,7 +220,22 @@ impl Pages {
                 self.membership.rejoin("a view of the cluster was skipped");
             }
             self.revoke(this.drops, &mut after);
+            self.set_timers(this.timers, &mut after);
             self.peers.dial_new();
+        }
+    }
+
+    /// A hold time that is nearly over is waited for here: that is sooner over than waking another thread would be.
+    fn set_timers(&self, timers: Vec<(Nanos, usize, PageId)>, after: &mut After) {
+        for (at, number, page) in timers {
+            if at.since(self.now()) > WAIT_HERE_MAX {
+                self.timers.set(at, number, page);
+                continue;
+            }
+            while self.now() < at {
+                std::hint::spin_loop();
+            }
+            self.turn(number, None, after, |turn| turn.input(Input::Timer { page }));
         }
     }
 
@@ -241,7 +258,7 @@ impl Pages {
 
     /// The message without what concerns segments that are gone; nothing if that was all.
     pub(super) fn without_gone(&self, mut message: Message) -> Option<Message> {
-        let gone = |segment: SegmentId| self.files.is_gone(crate::coherence::PageId { segment, index: 0 });
+        let gone = |segment: SegmentId| self.files.is_gone(PageId { segment, index: 0 });
         match &mut message.body {
             Body::Report(report) => {
                 report.extents.retain(|known| !gone(known.extent.segment));

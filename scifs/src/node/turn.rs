@@ -29,6 +29,7 @@ pub(super) struct After {
     /// Pages that the kernel has to let go of; each is in its shard's `dropping`.
     pub(super) drops: Vec<PageId>,
     pub(super) distrusted: Vec<NodeId>,
+    pub(super) timers: Vec<(Nanos, usize, PageId)>,
     pub(super) rejoin: bool,
 }
 
@@ -39,6 +40,7 @@ impl After {
             && self.read_again.is_empty()
             && self.drops.is_empty()
             && self.distrusted.is_empty()
+            && self.timers.is_empty()
             && !self.rejoin
     }
 }
@@ -84,7 +86,7 @@ impl Turn<'_> {
             Effect::Revoke { page, mapper } | Effect::Downgrade { page, mapper } => self.revoke(page, mapper),
             Effect::Free { page } => self.freed.push(page),
             Effect::Failed { page, token, error } => self.fail(page, token, error),
-            Effect::SetTimer { page, at } => self.pages.timers.set(at, self.number, page),
+            Effect::SetTimer { page, at } => self.after.timers.push((at, self.number, page)),
             Effect::Distrust { peer, page, why } => self.distrust(peer, page, &why.to_string()),
             Effect::Rejoin => self.after.rejoin = true,
         }
