@@ -126,7 +126,12 @@ impl Engine {
         let busy = held.busy();
         busy.waiters.pop_front();
         busy.owed = false;
+        let last = busy.waiters.is_empty();
         held.map(waiter.mapper, waiter.mode);
+        if waiter.mapper == MapperId::DIRECT && last && held.mappers.is_empty() {
+            // The access is over with this; there is nobody whose progress holding the page would help.
+            held.hold_until = Nanos::ZERO;
+        }
         turn.install(page, waiter);
         true
     }

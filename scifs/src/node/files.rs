@@ -52,6 +52,9 @@ impl Files {
         if let Some(file) = shelf.get(&inode) {
             return Ok(Arc::clone(file));
         }
+        if self.gone.read().inodes.contains(&inode) {
+            return Err(PageFault::Gone);
+        }
         let memory = self.memory.segment(&format!("scifs-{inode}")).map_err(|error| {
             tracing::error!(%error, inode, "no memory file for a file");
             PageFault::Memory

@@ -7,7 +7,10 @@ pub(super) const SHARDS: usize = 32;
 
 /// How long a page stays with a winner before it has to be given on: long enough for the process to be woken and to store,
 /// short beside a round trip between kernels.
-pub(super) const HOLD_MIN: Duration = Duration::from_micros(60);
+pub(super) const HOLD_MIN: Duration = Duration::from_micros(40);
+
+/// What is left of a hold time is waited for in place if it is no more than this. Less than a thread takes to wake up.
+pub(super) const WAIT_HERE_MAX: Duration = Duration::from_micros(15);
 
 /// Bytes that may wait for one member that isn't connected or doesn't take them. Beyond that they count as lost.
 pub(super) const LINK_QUEUE_BYTES_MAX: usize = 32 << 20;
@@ -16,7 +19,7 @@ pub(super) const LINK_QUEUE_BYTES_MAX: usize = 32 << 20;
 pub(super) const REDIAL_EVERY: Duration = Duration::from_millis(200);
 
 /// Messages of nodes that are in no view of this node yet, for each shard.
-pub(super) const STRANGERS_MAX: usize = 4096;
+pub(super) const STRANGERS_MAX: usize = 65_536;
 
 /// Frames of each shard that are kept for a moment after their pages left, since contended pages come back.
 pub(super) const SPARE_FRAMES_MAX: usize = 16;

@@ -17,6 +17,7 @@ mod layout;
 mod lifecycle;
 mod limits;
 mod link;
+mod metrics;
 mod pages;
 mod peers;
 mod placement;

@@ -23,16 +23,19 @@ use super::eviction::Evicting;
 use super::files::Files;
 use super::gate::Gate;
 use super::kernel_cache::KernelCache;
-use super::limits::{HOLD_MIN, SHARDS};
+use super::limits::{HOLD_MIN, SHARDS, WAIT_HERE_MAX};
+use super::metrics::Metrics;
 use super::peers::Peers;
 use super::placement::{FreeMemory, Roomy};
 use super::revoker::Revoker;
-use super::shard::{Shard, number_of};
+use super::shard::{Shard, Stranger, number_of};
 use super::timers::Timers;
 use super::turn::{After, Turn};
 use super::view::{Membership, NodeView};
 use super::wire;
-use crate::coherence::{Body, Config, Engine, Input, MemberNo, Message, Placement, SegmentId, Strict};
+use crate::coherence::{
+    Body, Config, Engine, Input, MemberNo, Message, PageId, Placement, SegmentId, Strict,
+};
 
 /// What one membership's pages are made of.
 pub struct PagesConfig {
@@ -81,6 +84,7 @@ pub struct Pages {
     pub(super) rpc: Arc<Rpc>,
     /// Told whenever the kernel has let go of pages.
     pub(super) dropped: (Mutex<()>, Condvar),
+    pub(super) metrics: Metrics,
     engine: Arc<Config>,
     ended: AtomicBool,
 }
@@ -114,6 +118,7 @@ impl Pages {
             }),
             rpc: Arc::clone(&rpc),
             dropped: Default::default(),
+            metrics: Metrics::default(),
             ended: AtomicBool::new(false),
         });
         rpc.serve(wire::KINDS, Arc::new(Ears(Arc::clone(&pages))));
@@ -167,7 +172,7 @@ impl Pages {
     pub(super) fn turn<T>(
         &self,
         number: usize,
-        carried: Option<(crate::coherence::PageId, &[u8])>,
+        carried: Option<(PageId, &[u8])>,
         after: &mut After,
         act: impl FnOnce(&mut Turn<'_>) -> T,
     ) -> Option<T> {
@@ -215,7 +220,22 @@ impl Pages {
                 self.membership.rejoin("a view of the cluster was skipped");
             }
             self.revoke(this.drops, &mut after);
+            self.set_timers(this.timers, &mut after);
             self.peers.dial_new();
+        }
+    }
+
+    /// A hold time that is nearly over is waited for here: that is sooner over than waking another thread would be.
+    fn set_timers(&self, timers: Vec<(Nanos, usize, PageId)>, after: &mut After) {
+        for (at, number, page) in timers {
+            if at.since(self.now()) > WAIT_HERE_MAX {
+                self.timers.set(at, number, page);
+                continue;
+            }
+            while self.now() < at {
+                std::hint::spin_loop();
+            }
+            self.turn(number, None, after, |turn| turn.input(Input::Timer { page }));
         }
     }
 
@@ -238,7 +258,7 @@ impl Pages {
 
     /// The message without what concerns segments that are gone; nothing if that was all.
     pub(super) fn without_gone(&self, mut message: Message) -> Option<Message> {
-        let gone = |segment: SegmentId| self.files.is_gone(crate::coherence::PageId { segment, index: 0 });
+        let gone = |segment: SegmentId| self.files.is_gone(PageId { segment, index: 0 });
         match &mut message.body {
             Body::Report(report) => {
                 report.extents.retain(|known| !gone(known.extent.segment));
@@ -276,23 +296,8 @@ impl Pages {
 impl Turn<'_> {
     /// Hears what nodes said before this shard knew them as members. Who still isn't one stays in line.
     fn hear_strangers(&mut self) {
-        for stranger in std::mem::take(&mut self.shard.strangers) {
-            let body = stranger.body;
-            let carried = (stranger.message.page, body);
-            // The bytes live in this loop only, so the turn they belong to does, too.
-            let mut turn = Turn {
-                pages: self.pages,
-                number: self.number,
-                shard: self.shard,
-                now: self.now,
-                after: self.after,
-                carried: Some((carried.0, &carried.1)),
-                next: Default::default(),
-                freed: Vec::new(),
-                file: None,
-            };
-            turn.message(stranger.node, stranger.message, &carried.1);
-            turn.end();
+        for Stranger { node, message } in std::mem::take(&mut self.shard.strangers) {
+            self.message(node, message, &[]);
         }
     }
 }

@@ -64,7 +64,8 @@ impl Pages {
             pages.ask_map(read, &mut after);
             pages.finish(after);
         });
-        self.fetch_ahead(file, ahead, Mode::Read);
+        let mode = if file.has_writers() { Mode::Write } else { Mode::Read };
+        self.fetch_ahead(file, ahead, mode);
     }
 
     /// The kernel writes a mapped page back. Never waits for anything but a shard's lock. Bytes of a page that the kernel has
@@ -253,6 +254,7 @@ impl Turn<'_> {
 
     /// The first fault asks for the whole run, in one message; the others wait for what it brings.
     fn fault_run(&mut self, run: &[PageId], access: &Arc<Access>) {
+        self.pages.metrics.faults.add(run.len() as u64);
         for (n, page) in run.iter().enumerate() {
             let token = self.shard.waiting.put(Waiting::Access(Arc::clone(access)));
             self.input(Input::Fault(Fault {
@@ -279,6 +281,7 @@ impl Turn<'_> {
             self.after.read_again.push(read);
         } else {
             let mode = if read.file.has_writers() { Mode::Write } else { Mode::Read };
+            self.pages.metrics.faults.increment();
             let token = self.shard.waiting.put(Waiting::Map(read));
             self.input(Input::Fault(Fault {
                 page,
@@ -298,6 +301,7 @@ impl Turn<'_> {
         let follows = |a: &PageId, b: &PageId| a.ahead(1) == Some(*b);
         for run in pages.chunk_by(follows).flat_map(|run| run.chunks(usize::from(RUN_PAGES_MAX))) {
             let Some(page) = run.first().copied() else { continue };
+            self.pages.metrics.pages_ahead.add(run.len() as u64);
             let token = self.shard.waiting.put(Waiting::Nobody);
             self.input(Input::Fault(Fault {
                 page,

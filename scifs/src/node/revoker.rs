@@ -129,6 +129,7 @@ impl Pages {
         let (number, bytes) = (number_of(run.first.extent()), u64::from(run.pages) * PAGE_BYTES as u64);
         let all = || (0..u32::from(run.pages)).filter_map(|n| run.first.ahead(n));
         let mut gone = false;
+        self.metrics.pages_revoked.add(u64::from(run.pages));
         while !gone {
             let offset = u64::from(run.first.index) * PAGE_BYTES as u64;
             self.cache.drop_pages(inode_of(run.first), offset, bytes);

@@ -29,7 +29,6 @@ pub(super) struct Shard {
 pub(super) struct Stranger {
     pub(super) node: NodeId,
     pub(super) message: Message,
-    pub(super) body: Vec<u8>,
 }
 
 pub(super) fn number_of(extent: ExtentId) -> usize {

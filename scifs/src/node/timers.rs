@@ -20,6 +20,8 @@ struct Shared {
     changed: Condvar,
 }
 
+const SLACK_NS: u64 = 1_000;
+
 #[derive(Default)]
 struct Due {
     next: BinaryHeap<Reverse<(Nanos, usize, PageId)>>,
@@ -57,6 +59,10 @@ impl Timers {
 
 impl Shared {
     fn work(&self, pages: &Weak<Pages>) {
+        // The kernel's usual slack of 50 us is as long as what is waited for.
+        if let Err(error) = rustix::thread::set_current_timer_slack(std::num::NonZero::new(SLACK_NS)) {
+            tracing::debug!(%error, "timers will be late by the kernel's usual slack");
+        }
         while let Some((shard, page)) = self.wait() {
             let Some(pages) = pages.upgrade() else { return };
             pages.apply(shard, Input::Timer { page });

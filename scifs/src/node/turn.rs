@@ -29,6 +29,7 @@ pub(super) struct After {
     /// Pages that the kernel has to let go of; each is in its shard's `dropping`.
     pub(super) drops: Vec<PageId>,
     pub(super) distrusted: Vec<NodeId>,
+    pub(super) timers: Vec<(Nanos, usize, PageId)>,
     pub(super) rejoin: bool,
 }
 
@@ -39,6 +40,7 @@ impl After {
             && self.read_again.is_empty()
             && self.drops.is_empty()
             && self.distrusted.is_empty()
+            && self.timers.is_empty()
             && !self.rejoin
     }
 }
@@ -84,7 +86,7 @@ impl Turn<'_> {
             Effect::Revoke { page, mapper } | Effect::Downgrade { page, mapper } => self.revoke(page, mapper),
             Effect::Free { page } => self.freed.push(page),
             Effect::Failed { page, token, error } => self.fail(page, token, error),
-            Effect::SetTimer { page, at } => self.pages.timers.set(at, self.number, page),
+            Effect::SetTimer { page, at } => self.after.timers.push((at, self.number, page)),
             Effect::Distrust { peer, page, why } => self.distrust(peer, page, &why.to_string()),
             Effect::Rejoin => self.after.rejoin = true,
         }
@@ -113,6 +115,7 @@ impl Turn<'_> {
     }
 
     fn gather(&mut self, message: &Message) -> Vec<RegionSlice> {
+        self.pages.metrics.pages_sent.add(u64::from(message.run));
         let zeros = &self.pages.zeros;
         let file = self.file(message.page);
         let frames = file.and_then(|file| file.gather(message.page, message.run, zeros));
@@ -128,7 +131,10 @@ impl Turn<'_> {
             body.get(at..at + PAGE_BYTES)
         });
         match bytes {
-            Some(bytes) => self.put(page, bytes),
+            Some(bytes) => {
+                self.pages.metrics.pages_received.increment();
+                self.put(page, bytes);
+            }
             // A grant of an epoch that this node had not heard of: nobody who keeps the protocol sends that.
             None => self.put(page, &[0; PAGE_BYTES]),
         }
@@ -227,6 +233,7 @@ impl Turn<'_> {
 
     fn distrust(&mut self, peer: MemberNo, page: PageId, why: &str) {
         let Some(link) = self.shard.roster.link(peer) else { return };
+        self.pages.metrics.distrusted.increment();
         tracing::warn!(node = %link.node, ?page, why, "a member broke the coherence protocol; closing its connection");
         self.after.distrusted.push(link.node);
     }
@@ -255,12 +262,17 @@ impl Turn<'_> {
     }
 
     fn keep(&mut self, node: NodeId, message: Message, body: &[u8]) {
-        if self.shard.strangers.len() >= STRANGERS_MAX {
-            tracing::warn!(%node, "too many messages of nodes that are no members; closing the connection");
+        // A member of that epoch would have been in one of the views that this shard has seen: it has left.
+        if self.engine().is_some_and(|engine| message.epoch < engine.epoch()) {
+            return;
+        }
+        // Pages are only given to who asked for them.
+        if self.shard.strangers.len() >= STRANGERS_MAX || !body.is_empty() {
+            tracing::warn!(%node, "a node that is no member says too much; closing its connection");
             self.after.distrusted.push(node);
             return;
         }
-        self.shard.strangers.push_back(Stranger { node, message, body: body.to_vec() });
+        self.shard.strangers.push_back(Stranger { node, message });
     }
 
     /// Whether this node, as the pages' home, can take them in. If not, the hint is ignored: it will be given again.
