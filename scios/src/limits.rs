@@ -75,14 +75,18 @@ pub const VOTERS_MAX: usize = 5;
 pub const COMMAND_BYTES_MAX: usize = 32 * 1024;
 
 /// What applying one command may answer.
-pub const RESULT_BYTES_MAX: usize = 1024;
+pub const RESULT_BYTES_MAX: usize = 16 * 1024;
 
 /// Commands that one node has proposed and not seen applied.
 pub const PROPOSALS_IN_FLIGHT_MAX: usize = 64;
 
-/// Entries of the replicated log that are kept before it is cut, and how many are kept for slow members then.
+/// Entries of the replicated log that are kept before it is cut, and how many are kept for slow members then. More for a large
+/// state, which takes long to write down: one for so many bytes of it. And so many times as many for members that a
+/// snapshot is on its way to.
 pub const LOG_ENTRIES_MAX: usize = 2048;
 pub const LOG_ENTRIES_KEPT: u64 = 512;
+pub const LOG_STATE_BYTES_PER_ENTRY: usize = 4096;
+pub const LOG_PATIENCE: usize = 8;
 
 /// Log entries in one message, in bytes (one entry always fits), and messages under way to one member.
 pub const APPEND_BYTES_MAX: usize = 16 * 1024;
@@ -92,11 +96,14 @@ pub const APPENDS_IN_FLIGHT_MAX: usize = 64;
 /// Bytes of proposals that the leader holds uncommitted; beyond that it refuses new ones.
 pub const UNCOMMITTED_BYTES_MAX: u64 = 8 << 20;
 
-/// The replicated state, as a new member gets it: as much as waits for one peer, since its parts are sent at once.
-pub const SNAPSHOT_BYTES_MAX: usize = 4 << 20;
+/// What the layers above replicate, as a new member gets it; and that with the members and the recent answers.
+pub const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+pub const STATE_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX + (64 << 20);
 
-/// What of it travels in one message.
+/// What of it travels in one message, and how many of these are under way at once: half of what may wait for one peer,
+/// since other messages go the same way.
 pub const SNAPSHOT_PART_BYTES_MAX: usize = 256 << 10;
+pub const SNAPSHOT_PARTS_IN_FLIGHT_MAX: usize = 8;
 
 /// Members that were removed and are still remembered, so that anybody can tell them.
 pub const REMOVED_REMEMBERED_MAX: usize = 1024;
@@ -194,6 +201,9 @@ pub const SEGMENT_BYTES_MAX: u64 = (PAGE_BYTES as u64) << 32;
 /// what a process may map (vm.max_map_count, 65,530 unless set otherwise).
 pub const WINDOW_BYTES: u64 = 1 << 30;
 pub const WINDOWS_MAX: usize = 16_384;
+
+/// Descriptors that a node asks for, if it may: one for each segment that it has to do with, and for each connection.
+pub const DESCRIPTORS_MAX: u64 = 1 << 20;
 
 /// Frames that are kept for pages which other members rely on this node to take. A budget that is so small that a 64th of
 /// it is less keeps that.

@@ -217,3 +217,56 @@ fn a_state_of_megabytes_reaches_a_new_member_in_parts() {
         assert_eq!(node.cluster.with(|c| c.machine().commands().to_vec()), [1]);
     }
 }
+
+#[test]
+fn a_member_that_gets_twenty_megabytes_over_a_slow_network_joins_however_long_it_takes_and_acts_only_then() {
+    // A state of 20 MB at 10 MB/s, and no more than one second of patience for joining.
+    let patience = Duration::from_secs(1);
+    let slow = SimConfig { tick_ms: 10, bytes_per_us: 10, ..SimConfig::default() };
+    let setup = Setup { ballast: 20_000_000 / 8, patience, ..Setup::default() };
+    let mut world = World::new(7, slow, setup);
+    let first = world.add();
+    assert!(world.run(LONG, World::is_converged).unwrap());
+    let (began, term) = (world.net.now(), world.node(first).cluster.with(|c| c.leading()));
+    let late = world.add();
+    let knows = |w: &World| !w.node(late).cluster.with(|c| c.machine().commands().is_empty());
+    // More commands meanwhile than the log keeps otherwise: they must not make the snapshot worthless.
+    for burst in 0..150 {
+        (1..=40).for_each(|n| world.node(first).propose(burst * 40 + n, Duration::from_secs(1)));
+        world.run(Duration::from_millis(10), |_| false).unwrap();
+    }
+    assert!(!knows(&world), "it takes longer");
+    let serves_blindly = |w: &World| w.node(late).cluster.may_act() && !knows(w);
+    let mut blind = false;
+    let joined = |w: &World| {
+        blind |= serves_blindly(w);
+        w.is_converged()
+    };
+    assert!(world.run(LONG, joined).unwrap(), "{world:?}");
+    assert!(!blind, "it acted without the state");
+    let took = world.net.now().since(began);
+    assert!(knows(&world) && took > 2 * patience && took < 3 * patience, "once is enough: {took:?}");
+    world.run(Duration::from_secs(1), |_| false).unwrap();
+    assert_eq!(world.node(late).cluster.with(|c| c.machine().commands().len()), 6000);
+    assert_eq!(world.node(late).cluster.view().departures, 0, "nobody was given up meanwhile");
+    assert_eq!(world.node(first).cluster.with(|c| c.leading()), term, "no election");
+}
+
+#[test]
+fn members_that_do_not_vote_are_connected_once_one_reaches_for_the_other_and_again_after_a_cut() {
+    let mut world = cluster_of(5);
+    let voters = world.nodes[0].cluster.status().voters;
+    let others: Vec<_> = world.nodes.iter().map(|n| n.id).filter(|id| !voters.contains(id)).collect();
+    let [one, other] = others[..] else { panic!("two of five don't vote: {others:?}") };
+    let connected = |w: &World| w.node(one).cluster.with(|c| c.is_connected(other));
+    // They joined through each other; after that nothing needs the connection.
+    world.node(one).fabric.disconnect(other);
+    world.run(Duration::from_secs(5), |_| false).unwrap();
+    assert!(!connected(&world), "nobody needs it");
+    assert!(!world.node(one).cluster.reach(other));
+    assert!(world.run(Duration::from_millis(100), connected).unwrap());
+    assert!(world.node(one).cluster.reach(other));
+    world.node(one).fabric.disconnect(other);
+    assert!(world.run(LONG, |w| !connected(w)).unwrap());
+    assert!(world.run(Duration::from_secs(1), connected).unwrap(), "it is kept up");
+}

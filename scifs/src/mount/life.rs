@@ -6,10 +6,10 @@ use std::time::Duration;
 use scios::cluster::{Machine, View};
 use scios::memory::{Memory, MemoryError};
 use scios::node::{AnyCluster, LifeParts};
-use scios::rpc::Service;
+use scios::rpc::{Rpc, Service};
 
 use super::post::{LOCK_KINDS, LockPost};
-use crate::coherence::MemberNo;
+use crate::coherence::{self, Epoch, MemberNo};
 use crate::fuse::files::Present;
 use crate::locks::{Locks, Post};
 use crate::names::{Founding, NamesClient, Watch};
@@ -36,6 +36,7 @@ impl LifeAbove {
         (founding, patience): (&Founding, Duration),
     ) -> Result<Self, MemoryError> {
         let link = Arc::new(ToCluster::default());
+        link.rpc.get_or_init(|| Arc::clone(parts.rpc));
         let membership = Arc::clone(&link) as Arc<dyn Membership>;
         let pages = Pages::new(PagesConfig::new(parts.rpc, files, cache, membership))?;
         let names = NamesClient::new(parts.rpc, founding, patience, watch);
@@ -53,7 +54,7 @@ impl LifeAbove {
     /// Returns what requests of the mount are answered from.
     pub(super) fn set_cluster(&self, cluster: &Arc<AnyCluster>) -> Arc<Present> {
         self.names.set_cluster(cluster);
-        if self.link.0.set(Arc::clone(cluster)).is_err() {
+        if self.link.cluster.set(Arc::clone(cluster)).is_err() {
             tracing::error!("a membership was given its cluster twice");
         }
         let present = || Present {
@@ -78,14 +79,14 @@ impl LifeAbove {
         let Some(me) = view.members.iter().find(|member| member.node == self.me) else { return };
         let Some(present) = self.present.get() else { return };
         match present.locks.get() {
-            Some(locks) => locks.view(view.to_engine()),
+            Some(locks) => locks.view(to_engine(&view)),
             None => self.begin_locks(present, MemberNo(me.number), &view),
         }
     }
 
     fn begin_locks(&self, present: &Present, me: MemberNo, view: &NodeView) {
         let post = Arc::clone(&self.post) as Arc<dyn Post>;
-        let locks = present.locks.get_or_init(|| Locks::new(me, view.to_engine(), post));
+        let locks = present.locks.get_or_init(|| Locks::new(me, to_engine(view), post));
         self.post.locks.get_or_init(|| Arc::downgrade(locks));
     }
 
@@ -103,24 +104,48 @@ impl LifeAbove {
     }
 }
 
+fn to_engine(view: &NodeView) -> coherence::View {
+    let member = |member: &NodeMember| coherence::Member {
+        no: MemberNo(member.number),
+        joined: Epoch(member.joined),
+    };
+    let mut members: Vec<_> = view.members.iter().map(member).collect();
+    members.sort_by_key(|member| member.no);
+    coherence::View { epoch: Epoch(view.departures), members }
+}
+
 /// The cluster as pages know it; there is none until the endpoint has been made.
 #[derive(Default)]
-pub(super) struct ToCluster(OnceLock<Arc<AnyCluster>>);
+pub(super) struct ToCluster {
+    cluster: OnceLock<Arc<AnyCluster>>,
+    rpc: OnceLock<Arc<Rpc>>,
+}
+
+impl ToCluster {
+    pub(super) fn disconnect(&self, number: MemberNo) {
+        let Some(cluster) = self.cluster.get() else { return };
+        let view = cluster.view();
+        let member = view.members().find(|member| member.number == number.0);
+        if let (Some(member), Some(rpc)) = (member, self.rpc.get()) {
+            rpc.fabric().disconnect(member.id);
+        }
+    }
+}
 
 impl Membership for ToCluster {
     fn may_act(&self) -> bool {
-        self.0.get().is_some_and(|cluster| cluster.may_act())
+        self.cluster.get().is_some_and(|cluster| cluster.may_act())
     }
 
     fn report_break(&self, departures: u64) {
-        if let Some(cluster) = self.0.get() {
+        if let Some(cluster) = self.cluster.get() {
             cluster.report_break(departures);
         }
     }
 
     fn rejoin(&self, why: &str) {
         tracing::error!(why, "this node leaves, to join again as a new member");
-        if let Some(cluster) = self.0.get() {
+        if let Some(cluster) = self.cluster.get() {
             cluster.leave();
         }
     }

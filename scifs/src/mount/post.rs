@@ -30,7 +30,7 @@ impl Post for LockPost {
 
     fn distrust(&self, peer: MemberNo, why: Violation) {
         tracing::warn!(?peer, ?why, "a member broke the protocol of locks; closing its connection");
-        self.pages.disconnect(peer);
+        self.link.disconnect(peer);
     }
 
     fn rejoin(&self) {

@@ -1,6 +1,7 @@
 //! The layers above a node's memberships: puts the parts of each together and lets the mount use those of the present one.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -81,9 +82,12 @@ impl Above {
         let ended = std::mem::take(&mut *self.ended.lock());
         ended.iter().for_each(|life| life.pages().wipe());
     }
+}
 
-    fn newest(&self) -> Option<Arc<LifeAbove>> {
-        self.lives.lock().last_key_value().map(|(_, life)| Arc::clone(life))
+impl fmt::Debug for Above {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lives: Vec<_> = self.lives.lock().keys().copied().collect();
+        f.debug_struct("Above").field("lives", &lives).finish_non_exhaustive()
     }
 }
 
@@ -133,12 +137,6 @@ impl Upper for Above {
         if let Some(life) = self.lives.lock().remove(&number) {
             life.end();
             self.ended.lock().push(life);
-        }
-    }
-
-    fn before_leave(&self) {
-        if let Some(life) = self.newest() {
-            life.hand_over();
         }
     }
 }

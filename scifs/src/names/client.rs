@@ -213,11 +213,9 @@ impl NamesClient {
         if !matches!(error, CallError::PeerLost { .. }) {
             return;
         }
-        let address = self.cluster.read().as_ref().and_then(|c| Some(c.view().member(peer)?.address.clone()));
-        if let Some(address) = address
-            && let Err(why) = self.rpc.fabric().connect(&address)
-        {
-            tracing::debug!(%peer, %address, "cannot connect: {why}");
+        let cluster = self.cluster.read().clone();
+        if let Some(cluster) = cluster {
+            cluster.reach(peer);
         }
     }
 

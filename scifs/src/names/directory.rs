@@ -119,8 +119,9 @@ mod tests {
             directory.add(&at.to_le_bytes(), at);
         }
         let (mut cookie, mut seen) = (0, Vec::new());
-        while let Some((next, name, inode)) = directory.after(cookie).next() {
-            let name = Arc::clone(name);
+        loop {
+            let next = directory.after(cookie).next().map(|(at, name, inode)| (at, Arc::clone(name), inode));
+            let Some((next, name, inode)) = next else { break };
             seen.push(inode);
             directory.remove(&name);
             cookie = next;

@@ -18,8 +18,8 @@ pub enum Event {
     Restored,
 }
 
-/// Who is told. Called in the order of the log, while the cluster is locked: it must not wait nor call the cluster or the client,
-/// except [`NamesClient::consequences_done`](super::NamesClient::consequences_done).
+/// Who is told. Called in the order of the log, while the cluster is locked: it must not wait, nor call the cluster or the
+/// client.
 pub trait Watch: Send + Sync + 'static {
     fn event(&self, index: u64, event: Event) -> Consequences;
 }

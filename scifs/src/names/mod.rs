@@ -43,3 +43,6 @@ pub use event::{Consequences, Event, NoWatch, Watch};
 pub use query::{Entry, Found, Query, Totals};
 pub use state::{Done, Founding, Names};
 pub use xattrs::{XATTR_ADDRESS, XATTR_CONSISTENCY, address_text, parse_address};
+
+#[cfg(test)]
+mod tests;

@@ -25,11 +25,6 @@ impl NamesClient {
     pub fn settle(&self, index: u64) -> Result<(), NameError> {
         let began = Instant::now();
         let deadline = began + self.patience;
-        let failed = |why| NameError::NoAnswer {
-            operation: OPERATION,
-            waited_ms: began.elapsed().as_millis() as u64,
-            why,
-        };
         let (tell, told) = channel();
         let own = self.rpc().fabric().id();
         let view = self.cluster(OPERATION)?.view();

@@ -50,7 +50,7 @@ impl Settling {
         }
     }
 
-    /// Answers the requests that have waited long enough. Not while the cluster is locked: it sends.
+    /// Answers the requests that have waited long enough (and those that nobody waits for any more). Not while the cluster is locked: it sends.
     pub(super) fn answer(&self) {
         let mut state = self.state.lock();
         if state.waiting.is_empty() {
@@ -58,9 +58,8 @@ impl Settling {
         }
         let waiting = std::mem::take(&mut state.waiting);
         let (ready, rest): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(index, _)| state.is_settled(*index));
+            waiting.into_iter().partition(|(index, r)| state.is_settled(*index) || !r.is_wanted());
         state.waiting = rest;
-        state.waiting.retain(|(_, responder)| responder.is_wanted());
         drop(state);
         for (_, responder) in ready {
             let peer = responder.peer();

@@ -45,7 +45,14 @@ pub(super) struct Access {
 
 impl Access {
     /// `bytes` are what is written or room for what is read. `pages` is how many pages it touches.
-    pub(super) fn new(file: &Arc<File>, mode: Mode, offset: u64, bytes: Vec<u8>, pages: u32, done: AccessDone) -> Arc<Self> {
+    pub(super) fn new(
+        file: &Arc<File>,
+        mode: Mode,
+        offset: u64,
+        bytes: Vec<u8>,
+        pages: u32,
+        done: AccessDone,
+    ) -> Arc<Self> {
         Arc::new(Self {
             file: Arc::clone(file),
             mode,
@@ -108,7 +115,11 @@ pub(super) fn part_of(offset: u64, length: usize, page: u32) -> Option<Part> {
     let start = offset.max(page_start);
     let end = (offset + length as u64).min(page_start + PAGE_BYTES as u64);
     let bytes = end.checked_sub(start).filter(|bytes| *bytes > 0)?;
-    Some(Part { in_page: (start - page_start) as usize, in_range: (start - offset) as usize, bytes: bytes as usize })
+    Some(Part {
+        in_page: (start - page_start) as usize,
+        in_range: (start - offset) as usize,
+        bytes: bytes as usize,
+    })
 }
 
 impl fmt::Debug for Access {
@@ -128,9 +139,8 @@ mod tests {
 
     #[test]
     fn a_range_is_cut_at_its_pages() {
-        let parts: Vec<_> = (0..4)
-            .map(|page| part_of(4000, 5000, page).map(|p| (p.in_page, p.in_range, p.bytes)))
-            .collect();
+        let parts: Vec<_> =
+            (0..4).map(|page| part_of(4000, 5000, page).map(|p| (p.in_page, p.in_range, p.bytes))).collect();
         assert_eq!(parts, [Some((4000, 0, 96)), Some((0, 96, 4096)), Some((0, 4192, 808)), None]);
     }
 }

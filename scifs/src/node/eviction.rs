@@ -153,7 +153,7 @@ impl Shared {
 
     fn round(&self, pages: &Arc<Pages>) {
         let hopeful = pages.make_room();
-        let free = pages.memory().status().free_bytes > 0;
+        let free = pages.memory().status().available_bytes() > 0;
         self.state.lock().short = pages.is_low();
         if free {
             self.let_go(pages, |_| true, true);
@@ -178,7 +178,7 @@ impl Shared {
 impl Pages {
     pub(super) fn is_low(&self) -> bool {
         let status = self.memory().status();
-        status.free_bytes < status.budget_bytes / LOW
+        status.available_bytes() < status.budget_bytes / LOW
     }
 
     /// Looks now and then whether room should be made before somebody needs it.

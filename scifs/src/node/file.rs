@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
@@ -13,6 +14,9 @@ use super::layout::{self, Layout, generation_of};
 use crate::coherence::PageId;
 use crate::coherence::limits::EXTENT_PAGES;
 
+/// Pages of the longest possible file: what an index of 32 bits can name.
+pub(super) const FILE_PAGES: u64 = 1 << 32;
+
 pub struct File {
     inode: u64,
     memory: SegmentMemory,
@@ -23,6 +27,8 @@ pub struct File {
     pub(super) ahead: Mutex<Ahead>,
     /// The first writer makes the others wait until the kernel is ready for it.
     pub(super) opening: Mutex<()>,
+    /// Changes of size that the kernel waits for: until they are done it writes nothing back.
+    resizing: AtomicU32,
 }
 
 /// Which segment each page belongs to. Locked for reading while a frame is touched, so that nobody writes bytes of a page that
@@ -36,7 +42,11 @@ struct Place {
 impl Place {
     fn generation(&self, page: u32) -> u32 {
         let known = self.layout.generation(page);
-        if self.newer.is_empty() { known } else { self.newer.get(&page).map_or(known, |newer| known.max(*newer)) }
+        if self.newer.is_empty() {
+            known
+        } else {
+            self.newer.get(&page).map_or(known, |newer| known.max(*newer))
+        }
     }
 }
 
@@ -51,6 +61,7 @@ impl File {
             writers: AtomicU32::new(0),
             ahead: Mutex::default(),
             opening: Mutex::default(),
+            resizing: AtomicU32::new(0),
         }
     }
 
@@ -92,6 +103,17 @@ impl File {
         if self.writers.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_err() {
             tracing::error!(inode = self.inode, "a file was closed for writing more often than opened");
         }
+    }
+
+    /// The kernel asked for another size and gets no answer before the guard is dropped. Until then it writes no page of the file
+    /// back, so whoever takes pages from it may wait for long.
+    pub fn resizing(self: &Arc<Self>) -> Resizing {
+        self.resizing.fetch_add(1, Ordering::SeqCst);
+        Resizing(Arc::clone(self))
+    }
+
+    pub(super) fn is_resizing(&self) -> bool {
+        self.resizing.load(Ordering::SeqCst) > 0
     }
 
     /// The last page with bytes in it, as far as this node knows.
@@ -145,9 +167,16 @@ impl File {
 
     /// The frames of a run as they are sent. Pages that were cut off are sent as zeros.
     pub(super) fn gather(&self, first: PageId, run: u16, zeros: &RegionSlice) -> Option<Vec<RegionSlice>> {
-        let pages = (0..u32::from(run)).map_while(|n| first.ahead(n));
-        let frames = pages.map(|page| {
-            if self.is_current(page) { self.memory.page(u64::from(page.index)).ok() } else { Some(zeros.clone()) }
+        let pages = || (0..u32::from(run)).map_while(|n| first.ahead(n));
+        if pages().all(|page| self.is_current(page)) {
+            return Some(vec![self.memory.run(u64::from(first.index), usize::from(run)).ok()?]);
+        }
+        let frames = pages().map(|page| {
+            if self.is_current(page) {
+                self.memory.page(u64::from(page.index)).ok()
+            } else {
+                Some(zeros.clone())
+            }
         });
         frames.collect()
     }
@@ -208,9 +237,19 @@ impl File {
     pub(super) fn reset(&self) {
         let mut place = self.place.write();
         place.newer.clear();
-        if let Err(error) = self.memory.release(0..self.memory.pages()) {
+        if let Err(error) = self.memory.release(0..FILE_PAGES) {
             tracing::error!(%error, inode = self.inode, "frames could not be given back");
         }
+    }
+}
+
+/// See [`File::resizing`].
+#[derive(Debug)]
+pub struct Resizing(Arc<File>);
+
+impl Drop for Resizing {
+    fn drop(&mut self) {
+        self.0.resizing.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -9,7 +9,7 @@ use scios::memory::Memory;
 use super::fault::PageFault;
 use super::file::File;
 use super::layout::{self, generation_of};
-use super::limits::{FILE_BYTES_MAX, GONE_FILES_MAX};
+use super::limits::GONE_FILES_MAX;
 use crate::coherence::PageId;
 
 /// More than a machine has threads that look files up at once.
@@ -52,7 +52,7 @@ impl Files {
         if let Some(file) = shelf.get(&inode) {
             return Ok(Arc::clone(file));
         }
-        let memory = self.memory.segment(&format!("scifs-{inode}"), FILE_BYTES_MAX).map_err(|error| {
+        let memory = self.memory.segment(&format!("scifs-{inode}")).map_err(|error| {
             tracing::error!(%error, inode, "no memory file for a file");
             PageFault::Memory
         })?;

@@ -13,6 +13,8 @@ type Held = Box<dyn FnOnce(&Arc<Pages>) + Send>;
 #[derive(Default)]
 pub(super) struct Gate {
     open: AtomicBool,
+    /// This node is in a view, so there are engines.
+    begun: AtomicBool,
     /// Requests wait; looked at by every tick.
     some: AtomicBool,
     held: Mutex<VecDeque<Held>>,
@@ -20,7 +22,11 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn is_open(&self) -> bool {
-        self.open.load(Ordering::Acquire)
+        self.open.load(Ordering::Acquire) && self.begun.load(Ordering::Acquire)
+    }
+
+    pub(super) fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
     }
 
     pub(super) fn set_open(&self, open: bool) {

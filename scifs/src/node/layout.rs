@@ -99,7 +99,12 @@ mod tests {
     use super::*;
 
     fn layout(pieces: &[(u32, u32)]) -> Layout {
-        Layout::new(pieces.iter().map(|(first_page, generation)| Piece { first_page: *first_page, generation: *generation }).collect())
+        Layout::new(
+            pieces
+                .iter()
+                .map(|(first_page, generation)| Piece { first_page: *first_page, generation: *generation })
+                .collect(),
+        )
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::access::Waiting;
 use super::fault::PageFault;
-use super::file::File;
+use super::file::{FILE_PAGES, File};
 use super::layout::{self, Layout, segment};
 use super::pages::Pages;
 use super::revoker::{Run, join};
@@ -35,54 +35,24 @@ impl Pages {
         file.remove_writer();
     }
 
-    /// The file's pages belong to other segments from now on, and its size is another one. `done` runs when the kernel has
-    /// no page of before any more; not on this thread if there is something to wait for.
-    pub fn relayout(
-        self: &Arc<Self>,
-        file: &Arc<File>,
-        layout: &Layout,
-        size: u64,
-        done: impl FnOnce() + Send + 'static,
-    ) {
+    /// The file's pages belong to other segments from now on, and its size is another one. The kernel's copies of before are for
+    /// the caller to drop.
+    pub fn relayout(self: &Arc<Self>, file: &Arc<File>, layout: &Layout, size: u64) {
         let (before, changes) = file.relayout(layout);
         file.set_size(size);
         if changes.is_empty() {
-            return done();
+            return;
         }
-        let (file, layout) = (Arc::clone(file), layout.clone());
-        self.settler.push(move |pages| {
-            pages.leave_segments(&file, &before, &layout, &changes);
-            done();
-        });
-    }
-
-    fn leave_segments(self: &Arc<Self>, file: &File, before: &Layout, now: &Layout, changes: &[(u32, u32)]) {
-        let segment = |generation: u32| segment(file.inode(), generation);
-        let mut generations: Vec<_> = before.pieces().iter().map(|piece| piece.generation).collect();
-        generations.sort_unstable();
-        generations.dedup();
+        let mut gone: Vec<_> = before.pieces().iter().map(|piece| piece.generation).collect();
+        gone.retain(|generation| !layout.has(*generation));
         let mut after = After::default();
-        let mut runs = Vec::new();
         for number in 0..self.shards.len() {
-            let dropped = self.turn(number, None, &mut after, |turn| {
-                let mut mapped = Vec::new();
-                for (first, last) in changes {
-                    for generation in &generations {
-                        let page = |index| PageId { segment: segment(*generation), index };
-                        mapped.extend(turn.mapped(page(*first)..=page(*last), |_| true).unmarked);
-                    }
+            self.turn(number, None, &mut after, |turn| {
+                for generation in &gone {
+                    let segment = segment(file.inode(), *generation);
+                    turn.forget(segment..=segment, None);
                 }
-                mapped.retain(|page| !file.is_current(*page));
-                turn.mark_dropping(&mapped);
-                for gone in generations.iter().filter(|generation| !now.has(**generation)) {
-                    turn.forget(segment(*gone)..=segment(*gone), None);
-                }
-                mapped
             });
-            runs.extend(join(dropped.unwrap_or_default()));
-        }
-        for run in runs {
-            self.take_from_kernel(run, &mut after);
         }
         self.finish(after);
     }
@@ -138,7 +108,7 @@ impl Pages {
     pub fn wipe(self: &Arc<Self>) {
         self.end();
         for file in self.files.all() {
-            self.cache.drop_pages(file.inode(), 0, file.memory().pages() * scios::limits::PAGE_BYTES as u64);
+            self.cache.drop_pages(file.inode(), 0, FILE_PAGES * scios::limits::PAGE_BYTES as u64);
             file.reset();
         }
         self.revoker.stop();
@@ -146,7 +116,11 @@ impl Pages {
     }
 
     /// Takes pages of these segments from the kernel that it has in such a way, and waits until it has none of them.
-    fn drop_mapped(self: &Arc<Self>, segments: std::ops::RangeInclusive<SegmentId>, how: impl Fn(Mode) -> bool) {
+    fn drop_mapped(
+        self: &Arc<Self>,
+        segments: std::ops::RangeInclusive<SegmentId>,
+        how: impl Fn(Mode) -> bool,
+    ) {
         let first = PageId { segment: *segments.start(), index: 0 };
         let last = PageId { segment: *segments.end(), index: u32::MAX };
         loop {

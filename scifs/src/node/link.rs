@@ -13,13 +13,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use scios::memory::RegionSlice;
-use scios::rpc::codec::{Message as _, Writer};
+use scios::rpc::codec::{Message, Writer};
 use scios::rpc::{CallError, Rpc};
 use scios::{Nanos, NodeId};
 
 use super::limits::LINK_QUEUE_BYTES_MAX;
 use super::peers::is_full;
-use crate::coherence::Message;
 
 pub(super) struct Link {
     pub(super) node: NodeId,
@@ -36,11 +35,17 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 struct State {
     connected: bool,
-    /// Encoded messages with their epochs.
-    queue: VecDeque<(u64, Vec<u8>)>,
+    queue: VecDeque<Queued>,
     bytes: usize,
     dialed_at: Option<Nanos>,
     reported_at: Option<Nanos>,
+}
+
+#[derive(Debug)]
+struct Queued {
+    epoch: u64,
+    kind: u16,
+    bytes: Vec<u8>,
 }
 
 impl Link {
@@ -65,9 +70,17 @@ impl Link {
         }
     }
 
-    /// True when the member has to be connected to.
-    pub(super) fn send(&self, rpc: &Rpc, message: &Message, body: &[RegionSlice], epoch: u64) -> bool {
-        if self.has_lost(message.epoch.0) {
+    /// Sends a message of epoch `of`, which isn't fenced. `epoch` is the newest that this node knows. True when the member has to be
+    /// connected to.
+    pub(super) fn send<M: Message>(
+        &self,
+        rpc: &Rpc,
+        of: u64,
+        message: &M,
+        body: &[RegionSlice],
+        epoch: u64,
+    ) -> bool {
+        if self.has_lost(of) {
             return false;
         }
         if self.open.load(Ordering::Acquire) {
@@ -81,14 +94,21 @@ impl Link {
                 }
             }
         }
-        self.send_or_queue(rpc, message, body, epoch)
+        self.send_or_queue(rpc, of, message, body, epoch)
     }
 
-    fn send_or_queue(&self, rpc: &Rpc, message: &Message, body: &[RegionSlice], epoch: u64) -> bool {
+    fn send_or_queue<M: Message>(
+        &self,
+        rpc: &Rpc,
+        of: u64,
+        message: &M,
+        body: &[RegionSlice],
+        epoch: u64,
+    ) -> bool {
         let mut writer = Writer::new();
         message.encode(&mut writer);
         let Ok(head) = writer.finish() else {
-            tracing::error!(?message, "a message is longer than its limits and was not sent");
+            tracing::error!(kind = M::KIND, "a message is longer than its limits and was not sent");
             return false;
         };
         let mut bytes = head.to_vec();
@@ -102,7 +122,7 @@ impl Link {
             return false;
         }
         state.bytes += bytes.len();
-        state.queue.push_back((message.epoch.0, bytes));
+        state.queue.push_back(Queued { epoch: of, kind: M::KIND, bytes });
         self.open.store(false, Ordering::Release);
         if state.connected {
             self.drain_locked(&mut state, rpc, epoch);
@@ -139,18 +159,19 @@ impl Link {
 
     /// Sends what waits, in order; opens the direct way when nothing is left.
     fn drain_locked(&self, state: &mut State, rpc: &Rpc, epoch: u64) {
-        while let Some((of, bytes)) = state.queue.pop_front() {
-            if !self.has_lost(of) {
+        while let Some(queued) = state.queue.pop_front() {
+            let Queued { epoch: of, kind, bytes } = &queued;
+            if !self.has_lost(*of) {
                 self.note_received();
-                match rpc.one_way_bytes(self.node, Message::KIND, Message::FENCED, &bytes, &[]) {
+                match rpc.one_way_bytes(self.node, *kind, false, bytes, &[]) {
                     Ok(()) => {}
                     Err(error) if is_full(&error) => {
-                        state.queue.push_front((of, bytes));
+                        state.queue.push_front(queued);
                         return;
                     }
                     Err(error) => {
                         tracing::debug!(node = %self.node, %error, "a member's messages are lost");
-                        self.lose_locked(state, epoch.max(of));
+                        self.lose_locked(state, epoch.max(*of));
                         return;
                     }
                 }

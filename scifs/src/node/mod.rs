@@ -20,10 +20,13 @@ mod link;
 mod pages;
 mod peers;
 mod placement;
+mod post;
 mod requests;
 mod revoker;
 mod shard;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod tokens;
 mod turn;
@@ -31,10 +34,11 @@ mod view;
 mod wire;
 
 pub use fault::PageFault;
-pub use file::File;
+pub use file::{File, Resizing};
 pub use files::Files;
 pub use kernel_cache::{KernelCache, NoKernelCache};
 pub use layout::{Layout, Piece};
 pub use pages::{Pages, PagesConfig};
 pub use placement::{FreeMemory, Roomy};
+pub use survey::FileStat;
 pub use view::{Membership, NodeMember, NodeView};

@@ -45,6 +45,12 @@ pub struct PagesConfig {
     pub placement: Option<Arc<dyn Placement>>,
 }
 
+impl fmt::Debug for PagesConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PagesConfig").field("hold_min", &self.hold_min).finish_non_exhaustive()
+    }
+}
+
 impl PagesConfig {
     pub fn new(
         rpc: &Arc<Rpc>,
@@ -132,7 +138,7 @@ impl Pages {
     /// The members are these from now on. In the order of the membership's log, none left out.
     pub fn view(self: &Arc<Self>, view: &NodeView) {
         let Some(me) = view.number_of(self.rpc.fabric().id()) else { return };
-        let roster = Arc::new(self.peers.view(view));
+        let roster = self.peers.view(view);
         let members = view.to_engine();
         let mut after = After::default();
         for number in 0..self.shards.len() {
@@ -153,6 +159,8 @@ impl Pages {
             self.turn(number, None, &mut after, |turn| turn.hear_strangers());
         }
         self.finish(after);
+        self.gate.begin();
+        self.let_in();
     }
 
     /// One thread's turn with a shard.
@@ -209,6 +217,11 @@ impl Pages {
             self.revoke(this.drops, &mut after);
             self.peers.dial_new();
         }
+    }
+
+    /// How many departures this node was told of.
+    pub fn epoch(&self) -> u64 {
+        self.peers.epoch()
     }
 
     pub(super) fn now(&self) -> Nanos {

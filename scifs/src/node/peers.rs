@@ -11,19 +11,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use scios::memory::RegionSlice;
+use scios::rpc::codec::Message;
 use scios::rpc::{CallError, Rpc};
 use scios::{Nanos, NodeId};
 
 use super::limits::REDIAL_EVERY;
 use super::link::Link;
 use super::view::NodeView;
-use crate::coherence::{MemberNo, Message};
+use crate::coherence::MemberNo;
 
 pub(super) struct Peers {
     rpc: Arc<Rpc>,
     links: RwLock<HashMap<NodeId, Arc<Link>>>,
     /// The newest epoch that this node was told of.
     epoch: AtomicU64,
+    /// The members of the newest view.
+    roster: RwLock<Arc<Roster>>,
     /// A link waits for its first attempt to connect.
     dial_due: AtomicBool,
 }
@@ -40,6 +43,10 @@ impl Roster {
         self.by_node.get(&node).copied()
     }
 
+    pub(super) fn others(&self) -> impl Iterator<Item = NodeId> {
+        self.by_number.values().map(|link| link.node)
+    }
+
     pub(super) fn link(&self, member: MemberNo) -> Option<&Arc<Link>> {
         self.by_number.get(&member)
     }
@@ -51,6 +58,7 @@ impl Peers {
             rpc: Arc::clone(rpc),
             links: RwLock::default(),
             epoch: AtomicU64::new(0),
+            roster: RwLock::default(),
             dial_due: AtomicBool::new(false),
         }
     }
@@ -60,7 +68,7 @@ impl Peers {
     }
 
     /// Takes in a view, before any shard does.
-    pub(super) fn view(&self, view: &NodeView) -> Roster {
+    pub(super) fn view(&self, view: &NodeView) -> Arc<Roster> {
         self.epoch.fetch_max(view.departures, Ordering::AcqRel);
         let me = self.rpc.fabric().id();
         let mut roster = Roster::default();
@@ -82,20 +90,26 @@ impl Peers {
                 link.up(&self.rpc);
             }
         }
+        let roster = Arc::new(roster);
+        *self.roster.write() = Arc::clone(&roster);
         roster
     }
 
     /// Sends in the order of the calls, or later, or loses the connection's epoch. The caller holds the shard's lock.
-    pub(super) fn send(&self, link: &Link, message: &Message, body: &[RegionSlice]) {
-        if link.send(&self.rpc, message, body, self.epoch()) {
+    pub(super) fn send<M: Message>(&self, link: &Link, of: u64, message: &M, body: &[RegionSlice]) {
+        if link.send(&self.rpc, of, message, body, self.epoch()) {
             self.dial_due.store(true, Ordering::Release);
         }
     }
 
-    /// Whether a message of this epoch from that member comes after others that were lost.
-    pub(super) fn is_cut_off(&self, link: &Link, message: &Message) -> bool {
+    /// Notes that something came. True when others were lost before it, so that it must not be heard.
+    pub(super) fn is_cut_off(&self, link: &Link, epoch: u64) -> bool {
         link.note_received();
-        link.has_lost(message.epoch.0)
+        link.has_lost(epoch)
+    }
+
+    pub(super) fn roster(&self) -> Arc<Roster> {
+        Arc::clone(&self.roster.read())
     }
 
     pub(super) fn went_up(&self, node: NodeId) {

@@ -76,7 +76,10 @@ impl Pages {
             let (page, Some(part)) = (file.page(index), part_of(offset, data.len(), index)) else { continue };
             self.turn(number_of(page.extent()), None, &mut after, |turn| {
                 if !turn.is_mapped(page, Mode::Write) {
-                    return tracing::debug!(?page, "the kernel wrote back a page that isn't its own any more");
+                    return tracing::debug!(
+                        ?page,
+                        "the kernel wrote back a page that isn't its own any more"
+                    );
                 }
                 if let Some(bytes) = data.get(part.in_range..part.in_range + part.bytes) {
                     file.touch(page, |frame| frame.part(part.in_page, part.bytes)?.write_from(bytes));
@@ -84,6 +87,29 @@ impl Pages {
             });
         }
         Ok(())
+    }
+
+    /// Zeroes the bytes from `offset` to the end of its page, for a file that is being cut there. What the kernel has of
+    /// the page stays with it: it cuts its copy itself, and while it does it would not give the page back.
+    pub fn cut_tail(
+        self: &Arc<Self>,
+        file: &Arc<File>,
+        offset: u64,
+        done: impl FnOnce(Result<(), PageFault>) + Send + 'static,
+    ) {
+        let from = (offset % PAGE_BYTES as u64) as usize;
+        let Some((index, _)) = page_range(offset, 1).filter(|_| from > 0) else { return done(Ok(())) };
+        let (page, zeros) = (file.page(index), [0; PAGE_BYTES]);
+        let tail = zeros.get(from..).unwrap_or_default();
+        let mut after = After::default();
+        let cut = self.turn(number_of(page.extent()), None, &mut after, |turn| {
+            let mapped = turn.is_mapped(page, Mode::Write);
+            mapped && file.touch(page, |frame| frame.part(from, tail.len())?.write_from(tail)).is_some()
+        });
+        match cut {
+            Some(true) => done(Ok(())),
+            _ => self.write(file, offset, tail.to_vec(), done),
+        }
     }
 
     fn access(
@@ -99,7 +125,6 @@ impl Pages {
         }
         let range = page_range(offset, bytes.len() as u64);
         let range = range.filter(|(first, last)| u64::from(last - first) < ACCESS_PAGES_MAX);
-        let range = range.filter(|(_, last)| u64::from(*last) < file.memory().pages());
         let Some((first, last)) = range else { return done(Err(PageFault::Range)) };
         let pages = last - first + 1;
         let access = Access::new(file, mode, offset, bytes, pages, done);
@@ -165,9 +190,6 @@ impl Pages {
     /// waiting for this answer before it lets go of the page.
     pub(super) fn ask_map(self: &Arc<Self>, read: MapRead, after: &mut After) {
         let (page, _) = read.file.chunk(read.page, read.page);
-        if u64::from(read.page) >= read.file.memory().pages() {
-            return (read.done)(Err(PageFault::Range));
-        }
         if read.file.memory().populate(u64::from(read.page)).is_err() {
             let full = self.evicting.park_map(read);
             return full.into_iter().for_each(|read| (read.done)(Err(PageFault::Full)));
@@ -185,7 +207,7 @@ impl Pages {
         let mut at = Some(first);
         while let Some(page) = at.filter(|page| *page <= last) {
             let (page, count) = file.chunk(page, last);
-            let room = (0..count).all(|n| file.memory().populate(u64::from(page.index + n)).is_ok());
+            let room = (0..count).all(|n| file.memory().try_populate(u64::from(page.index + n)).is_ok());
             if !room {
                 break;
             }
@@ -215,7 +237,9 @@ impl Turn<'_> {
             };
             if engine.is_open(page, MapperId::DIRECT, access.mode) {
                 self.access(page, access);
-            } else if !access.file.is_current(page) || !access.file.memory().is_resident(u64::from(page.index)) {
+            } else if !access.file.is_current(page)
+                || !access.file.memory().is_resident(u64::from(page.index))
+            {
                 self.after.again.push((Arc::clone(access), page.index));
             } else {
                 run.push(page);

@@ -61,7 +61,10 @@ impl Revoker {
 
     fn permit(&self) -> Option<Permit<'_>> {
         let less = |permits: usize| permits.checked_sub(1);
-        self.permits.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).ok().map(|_| Permit(&self.permits))
+        self.permits
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, less)
+            .ok()
+            .map(|_| Permit(&self.permits))
     }
 }
 
@@ -104,19 +107,20 @@ impl Pages {
         if pages.is_empty() {
             return;
         }
-        let runs = join(pages);
-        if !self.cache.is_worker() {
-            return runs.into_iter().for_each(|run| self.take_from_kernel(run, after));
-        }
-        for run in runs {
-            match self.revoker.permit() {
-                Some(_permit) => self.take_from_kernel(run, after),
-                None => self.revoker.push(move |pages| {
-                    let mut after = After::default();
-                    pages.take_from_kernel(run, &mut after);
-                    pages.finish(after);
-                }),
+        let worker = self.cache.is_worker();
+        for run in join(pages) {
+            // Until the kernel has its answer, which other members have to agree to, it would keep this thread.
+            let resizing = self.files.get(inode_of(run.first)).is_some_and(|file| file.is_resizing());
+            let permit = if worker { self.revoker.permit() } else { None };
+            if !resizing && (permit.is_some() || !worker) {
+                self.take_from_kernel(run, after);
+                continue;
             }
+            self.revoker.push(move |pages| {
+                let mut after = After::default();
+                pages.take_from_kernel(run, &mut after);
+                pages.finish(after);
+            });
         }
     }
 
@@ -136,7 +140,9 @@ impl Pages {
                     if all().map(asked).filter(|asked| *asked).count() > 0 {
                         return false;
                     }
-                    all().for_each(|page| drop(turn.shard.dropping.remove(&page)));
+                    for page in all() {
+                        turn.shard.dropping.remove(&page);
+                    }
                     let (page, run) = (run.first, run.pages);
                     turn.input(Input::Released { page, run, mapper: MapperId::FILE, left: None });
                     true

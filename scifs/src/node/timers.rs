@@ -30,7 +30,8 @@ impl Timers {
     pub(super) fn start(pages: &Weak<Pages>, clock: Arc<dyn Fabric>) -> Self {
         let shared = Arc::new(Shared { clock, due: Mutex::default(), changed: Condvar::new() });
         let (pages, theirs) = (Weak::clone(pages), Arc::clone(&shared));
-        let thread = std::thread::Builder::new().name("page-timers".into()).spawn(move || theirs.work(&pages));
+        let thread =
+            std::thread::Builder::new().name("page-timers".into()).spawn(move || theirs.work(&pages));
         if let Err(error) = thread {
             tracing::error!(%error, "cannot start the timers' thread; contended pages will not be given on");
         }

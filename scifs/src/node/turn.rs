@@ -109,7 +109,7 @@ impl Turn<'_> {
             tracing::debug!(?to, "a message for somebody who is no member any more");
             return;
         };
-        self.pages.peers.send(link, &message, &body);
+        self.pages.peers.send(link, message.epoch.0, &message, &body);
     }
 
     fn gather(&mut self, message: &Message) -> Vec<RegionSlice> {
@@ -136,7 +136,7 @@ impl Turn<'_> {
 
     fn put(&mut self, page: PageId, bytes: &[u8]) {
         let Some(file) = self.file(page) else { return };
-        if let Err(error) = file.memory().populate(u64::from(page.index)) {
+        if let Err(error) = file.memory().populate_obliged(u64::from(page.index)) {
             tracing::error!(%error, ?page, "a page came for which no memory was kept; it is taken in all the same");
         }
         file.touch(page, |frame| frame.write_from(bytes));
@@ -192,13 +192,15 @@ impl Turn<'_> {
     }
 
     fn revoke(&mut self, page: PageId, mapper: MapperId) {
-        if mapper == MapperId::FILE {
+        let stale = self.file(page).is_some_and(|file| !file.is_current(page));
+        if mapper == MapperId::FILE && !stale {
             // If it is being dropped already, for another reason, whoever does that answers.
             if let std::collections::hash_map::Entry::Vacant(entry) = self.shard.dropping.entry(page) {
                 entry.insert(false);
                 self.after.drops.push(page);
             }
         } else {
+            // Nobody looks at a page any more that was cut off, so the kernel need not hurry with it.
             self.next.push_back(Input::Released { page, run: 1, mapper, left: None });
         }
     }
@@ -237,7 +239,7 @@ impl Turn<'_> {
         let from = self.shard.roster.number(node).filter(|_| self.shard.engine.is_some());
         let Some(from) = from else { return self.keep(node, message, body) };
         let Some(link) = self.shard.roster.link(from) else { return };
-        if self.pages.peers.is_cut_off(link, &message) {
+        if self.pages.peers.is_cut_off(link, message.epoch.0) {
             return;
         }
         let Some(message) = self.pages.without_gone(message) else { return };
@@ -266,7 +268,7 @@ impl Turn<'_> {
         let Some(file) = self.file(put.page) else { return false };
         (0..u32::from(put.run))
             .filter_map(|n| put.page.ahead(n))
-            .all(|page| file.memory().populate(u64::from(page.index)).is_ok())
+            .all(|page| file.memory().populate_obliged(u64::from(page.index)).is_ok())
     }
 
     /// Frames that no page needs any more are kept for a moment: a page that is fought for comes back at once.

@@ -31,6 +31,18 @@ pub trait Membership: Send + Sync + 'static {
     fn rejoin(&self, why: &str);
 }
 
+impl From<&scios::cluster::View> for NodeView {
+    fn from(view: &scios::cluster::View) -> Self {
+        let member = |member: &scios::cluster::Member| NodeMember {
+            number: member.number,
+            node: member.id,
+            address: member.address.clone(),
+            joined: member.joined,
+        };
+        Self { departures: view.departures, members: view.members().map(member).collect() }
+    }
+}
+
 impl NodeView {
     pub(super) fn number_of(&self, node: NodeId) -> Option<u32> {
         self.members.iter().find(|member| member.node == node).map(|member| member.number)

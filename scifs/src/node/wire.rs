@@ -14,7 +14,7 @@ use crate::coherence::{
 mod tests;
 
 /// Kinds of messages that are this folder's.
-pub const KINDS: std::ops::RangeInclusive<u16> = 256..=271;
+pub(super) const KINDS: std::ops::RangeInclusive<u16> = 256..=271;
 
 impl Wire for Message {
     const KIND: u16 = 256;

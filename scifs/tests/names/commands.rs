@@ -117,6 +117,11 @@ pub(crate) fn compare(model: &mut Model, act: &Act) -> Result<(), String> {
     if !same {
         return Err(format!("{ours:?} here, {real:?} there"));
     }
+    if ours.is_ok() {
+        let act = format!("{act:?}");
+        let kind = act.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        *model.worked.entry(kind.to_owned()).or_default() += 1;
+    }
     if let (Ok(Answer::Attr(attr)), Act::Make { at, what: Make::Directory, .. }) = (ours, act) {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&model.directories[at.0].1, &at.1[..], flags, Mode::empty());

@@ -35,6 +35,8 @@ pub(crate) struct Model {
     index: u64,
     /// Every directory there ever was, with its real counterpart: removed ones can still be named by those who have them open.
     pub(crate) directories: Vec<(Inode, OwnedFd)>,
+    /// How often each kind of command has worked, by its name: a comparison of refusals alone would prove little.
+    pub(crate) worked: BTreeMap<String, u32>,
     _scratch: Scratch,
 }
 
@@ -57,6 +59,7 @@ impl Model {
             names,
             index: 0,
             directories: vec![(ROOT, root)],
+            worked: BTreeMap::new(),
             _scratch: scratch,
         }
     }

@@ -94,6 +94,10 @@ pub enum Input {
     Break {
         departures_seen: u64,
     },
+    /// The layers above want to talk to this member, from now on.
+    Reach {
+        peer: NodeId,
+    },
     /// It wants to leave, and has handed over what it held.
     Leave,
 }

@@ -8,11 +8,10 @@ use super::api::Effect;
 use super::command::Entry;
 use super::consensus::{Broken, Step};
 use super::core::Cluster;
-use super::parts::cut;
 use super::state::{Machine, State};
 use super::view::View;
-use super::wire::ClusterMessage;
-use crate::Nanos;
+use super::wire::{ClusterMessage, Talk};
+use crate::{Nanos, NodeId};
 
 impl<M: Machine> Cluster<M> {
     /// Carries out what the consensus has ready, and what follows for the waiting, the watch and the view.
@@ -22,6 +21,7 @@ impl<M: Machine> Cluster<M> {
         let (mut ended, mut unreachable, mut fault, mut restored) = (Vec::new(), Vec::new(), None, false);
         let mut views = Vec::new();
         let (state, machine, effects, up) = (&mut self.state, &mut self.machine, &mut self.effects, &self.up);
+        let shipments = &mut self.shipments;
         consensus.pump(
             |step| match step {
                 Step::Restore { data, index } => match restore(machine, data, index) {
@@ -50,7 +50,7 @@ impl<M: Machine> Cluster<M> {
             |to, message| {
                 if up.contains(&to) {
                     let send = |body| Effect::Send { to, message: ClusterMessage { cluster, body } };
-                    effects.extend(cut(message).into_iter().map(send));
+                    effects.extend(shipments.ship(to, message).into_iter().map(send));
                 } else if carries_log(&message) {
                     unreachable.push(to);
                 }
@@ -84,6 +84,7 @@ impl<M: Machine> Cluster<M> {
         self.told_epoch = view.epoch;
         self.reconcile_due = true;
         self.watch_members(now, &view);
+        self.reached.retain(|id| view.contains(*id));
         self.contacts.retain(|c| !self.state.was_removed(c.id));
         self.effects.extend(views.into_iter().map(Effect::View));
         if !view.contains(self.config.id) {
@@ -91,14 +92,33 @@ impl<M: Machine> Cluster<M> {
         }
     }
 
+    /// A part of the state that this node lacks.
+    pub(super) fn take_part(&mut self, now: Nanos, from: NodeId, at: u64, bytes: &[u8]) {
+        let taken = self.parts.take_in(from, at, bytes);
+        if self.join_deadline != Nanos::MAX {
+            // As long as more of it comes, joining takes as long as it takes.
+            self.join_deadline = self.join_deadline.max(now + self.config.join_timeout);
+        }
+        self.send(from, Talk::Taken { bytes: taken });
+    }
+
+    /// Sends again what of snapshots could not be sent, and forgets those that have arrived.
+    pub(super) fn go_on_shipping(&mut self) {
+        let consensus = self.consensus.as_ref();
+        self.shipments.retain(|to, index| consensus.is_some_and(|c| c.waits_for_snapshot(to, index)));
+        for (to, talk) in self.shipments.resume() {
+            self.send(to, talk);
+        }
+    }
+
     /// Makes the snapshot that a member waits for, and keeps the log from growing without end.
     pub(super) fn keep_log(&mut self, now: Nanos) -> Result<(), Broken> {
         let Some(consensus) = &mut self.consensus else { return Ok(()) };
-        if consensus.snapshot_wanted().is_none() && !consensus.is_long() {
+        if consensus.snapshot_wanted().is_none() && !consensus.is_long(&self.up) {
             return Ok(());
         }
         match self.state.snapshot(&self.machine) {
-            Ok(data) => consensus.keep_snapshot(data)?,
+            Ok(data) => consensus.keep_snapshot(data, &self.up)?,
             Err(why) => {
                 tracing::error!("no snapshot of the replicated state: {why}");
                 return Ok(());

@@ -6,12 +6,13 @@
 //! - it draws election timeouts from the thread's generator: they are replaced by draws from the node's own seed;
 //! - it sends heartbeats to every learner: those that have nothing to learn are left alone.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use raft::eraftpb::{
     ConfChangeTransition, ConfChangeV2, ConfState, EntryType, Message, MessageType, Snapshot,
 };
-use raft::{Config, RawNode, StateRole};
+use raft::{Config, ProgressState, RawNode, StateRole};
 use thiserror::Error;
 
 use super::changes::{Change, decode_changes, put_change, single};
@@ -20,7 +21,8 @@ use super::log::Log;
 use super::timing::{ELECTION_TICKS, HEARTBEAT_TICKS};
 use crate::NodeId;
 use crate::limits::{
-    APPEND_BYTES_MAX, APPENDS_IN_FLIGHT_MAX, LOG_ENTRIES_KEPT, LOG_ENTRIES_MAX, UNCOMMITTED_BYTES_MAX,
+    APPEND_BYTES_MAX, APPENDS_IN_FLIGHT_MAX, LOG_ENTRIES_KEPT, LOG_ENTRIES_MAX, LOG_PATIENCE,
+    LOG_STATE_BYTES_PER_ENTRY, UNCOMMITTED_BYTES_MAX,
 };
 use crate::rpc::codec::Writer;
 
@@ -311,18 +313,53 @@ impl Consensus {
         self.node.store().snapshot_wanted()
     }
 
-    pub(super) fn is_long(&self) -> bool {
-        self.node.store().len() > LOG_ENTRIES_MAX
+    /// Whether this member was sent the snapshot of `index` and hasn't said yet that it has it.
+    pub(super) fn waits_for_snapshot(&self, id: NodeId, index: u64) -> bool {
+        self.leads()
+            && self
+                .node
+                .raft
+                .prs()
+                .get(id.get())
+                .is_some_and(|pr| pr.state == ProgressState::Snapshot && pr.pending_snapshot == index)
+    }
+
+    /// Whether there is much to cut off the log.
+    pub(super) fn is_long(&self, up: &BTreeSet<NodeId>) -> bool {
+        let log = self.node.store();
+        let enough = self.enough();
+        log.len() > enough && self.cut_at(up) + LOG_ENTRIES_KEPT >= log.base() + enough as u64
+    }
+
+    /// How many entries are worth a new snapshot.
+    fn enough(&self) -> usize {
+        LOG_ENTRIES_MAX.max(self.node.store().snapshot_bytes() / LOG_STATE_BYTES_PER_ENTRY)
+    }
+
+    /// Up to where the log may be cut: what connected members still need is kept for them, within reason.
+    fn cut_at(&self, up: &BTreeSet<NodeId>) -> u64 {
+        let at = self.applied().saturating_sub(LOG_ENTRIES_KEPT);
+        if !self.leads() || self.node.store().len() > self.enough() * LOG_PATIENCE {
+            return at;
+        }
+        let prs = self
+            .node
+            .raft
+            .prs()
+            .iter()
+            .filter(|(id, _)| NodeId::new(**id).is_some_and(|id| up.contains(&id)));
+        let have = prs.map(|(_, pr)| pr.matched.max(pr.pending_snapshot)).filter(|have| *have > 0);
+        have.min().map_or(at, |have| at.min(have))
     }
 
     /// Keeps `data`, the state as of the last applied entry, and cuts off the log behind it.
-    pub(super) fn keep_snapshot(&mut self, data: Vec<u8>) -> Result<(), Broken> {
+    pub(super) fn keep_snapshot(&mut self, data: Vec<u8>, up: &BTreeSet<NodeId>) -> Result<(), Broken> {
         let (applied, wanted) = (self.applied(), self.snapshot_wanted());
-        let long = self.is_long();
+        let (long, cut_at) = (self.is_long(up), self.cut_at(up));
         let log = self.node.mut_store();
         log.set_snapshot(applied, data);
         if long {
-            log.cut(applied.saturating_sub(LOG_ENTRIES_KEPT));
+            log.cut(cut_at);
         }
         match wanted.filter(|to| self.leads() && self.node.raft.prs().get(*to).is_some()) {
             Some(to) => contained(|| self.node.raft.send_append(to)),

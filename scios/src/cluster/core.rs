@@ -12,7 +12,7 @@ use super::consensus::{Broken, Consensus};
 use super::guard::TRANSFER;
 use super::joining::Joining;
 use super::lease::{Authority, Lease, Promise, Watch};
-use super::parts::Parts;
+use super::parts::{Parts, Shipments};
 use super::proposals::{Proposals, Waiter};
 use super::state::{Machine, State};
 use super::view::Member;
@@ -47,9 +47,12 @@ pub struct Cluster<M> {
     pub(super) watch: Watch,
     pub(super) announcements: Announcements,
     pub(super) proposals: Proposals,
-    parts: Parts,
+    pub(super) parts: Parts,
+    pub(super) shipments: Shipments,
     pub(super) up: BTreeSet<NodeId>,
     pub(super) dialed: BTreeMap<String, Nanos>,
+    /// Members that the layers above talk to.
+    pub(super) reached: BTreeSet<NodeId>,
     /// Members to talk to that the view doesn't have (yet).
     pub(super) contacts: Vec<Contact>,
     /// What this node says about itself with each renewal.
@@ -91,8 +94,10 @@ impl<M: Machine> Cluster<M> {
             announcements: Announcements::default(),
             proposals: Proposals::new(config.id),
             parts: Parts::default(),
+            shipments: Shipments::default(),
             up: BTreeSet::new(),
             dialed: BTreeMap::new(),
+            reached: BTreeSet::new(),
             contacts: Vec::new(),
             free: config.memory,
             load: 0,
@@ -144,6 +149,8 @@ impl<M: Machine> Cluster<M> {
                 self.up.remove(&peer);
                 self.lost(peer)
             }
+            // Parts of a snapshot are sent again at the next tick.
+            Input::Unsent { peer } if self.shipments.stall(peer) => Ok(()),
             Input::Unsent { peer } => self.lost(peer),
             Input::ConnectFailed { address, reason } => {
                 self.connect_failed(address, &reason);
@@ -156,6 +163,10 @@ impl<M: Machine> Cluster<M> {
             }
             Input::Announce { free, load } => {
                 (self.free, self.load) = (free, load);
+                Ok(())
+            }
+            Input::Reach { peer } => {
+                self.reach(now, peer);
                 Ok(())
             }
             Input::Leave => {
@@ -211,6 +222,7 @@ impl<M: Machine> Cluster<M> {
         if let Some(consensus) = &mut self.consensus {
             consensus.tick(self.promise.binds(now))?;
             self.reconcile_due = true;
+            self.go_on_shipping();
         }
         self.expire(now);
         self.report_break(now);
@@ -244,7 +256,12 @@ impl<M: Machine> Cluster<M> {
                 return Ok(());
             }
             Talk::Raft(message) => return self.raft(now, from, *message),
-            Talk::Part { first, bytes } => self.parts.take_in(from, first, &bytes),
+            Talk::Part { at, bytes } => self.take_part(now, from, at, &bytes),
+            Talk::Taken { bytes } => {
+                for talk in self.shipments.taken(from, bytes) {
+                    self.send(from, talk);
+                }
+            }
             Talk::Propose { entry } => return self.proposed(from, entry),
             Talk::Renew { asked, free, load, seen } => self.renewed(now, from, asked, (free, load), seen),
             Talk::Granted { asked, seen, announcements } => {
@@ -341,6 +358,7 @@ impl<M: Machine> Cluster<M> {
     }
 
     fn lost(&mut self, peer: NodeId) -> Result<(), Broken> {
+        self.shipments.forget(peer);
         match self.consensus.as_mut().filter(|c| c.leads()) {
             Some(consensus) => consensus.lost(peer),
             None => Ok(()),

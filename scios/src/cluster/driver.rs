@@ -184,6 +184,14 @@ impl<M: Machine> ClusterNode<M> {
         self.feed(Input::Break { departures_seen });
     }
 
+    /// Keeps a connection to a member from now on, as long as both are members. True when it is up; otherwise
+    /// `Listener::up` of the endpoint tells when it is. By itself, the cluster connects members to voters and to the leader only.
+    pub fn reach(&self, member: NodeId) -> bool {
+        let up = self.with(|cluster| cluster.is_connected(member));
+        self.feed(Input::Reach { peer: member });
+        up
+    }
+
     /// Begins to leave, after what this node held was handed over. `Watcher::ended` follows.
     pub fn leave(&self) {
         self.feed(Input::Leave);

@@ -53,7 +53,7 @@ impl Trio {
             };
             node.pump(|_| {}, send).unwrap();
             if node.snapshot_wanted().is_some() {
-                node.keep_snapshot(vec![1]).unwrap();
+                node.keep_snapshot(vec![1], &Default::default()).unwrap();
             }
         }
     }

@@ -169,8 +169,15 @@ impl<M: Machine> Cluster<M> {
         Ok(())
     }
 
-    /// Connects to whom this node needs: newcomers to the members they were told of, members to the voters, the
-    /// leader to everybody, and who has lost the leader to everybody in turn.
+    /// Keeps a connection to a member, for the layers above.
+    pub(super) fn reach(&mut self, now: Nanos, peer: NodeId) {
+        if self.state.view().contains(peer) && self.reached.insert(peer) {
+            self.dial(now);
+        }
+    }
+
+    /// Connects to whom this node needs: newcomers to the members they were told of, members to the voters and to whom
+    /// the layers above talk to, the leader to everybody, and who has lost the leader to everybody in turn.
     pub(super) fn dial(&mut self, now: Nanos) {
         if self.dialed.len() > 2 * MEMBERS_MAX {
             self.dialed.clear();
@@ -204,7 +211,11 @@ impl<M: Machine> Cluster<M> {
         }
         let voters =
             consensus.conf().voters.iter().filter_map(|id| NodeId::new(*id)).chain(consensus.leader());
-        for member in voters.filter_map(|id| view.member(id)).filter(|m| absent(m.id)) {
+        for member in voters
+            .chain(self.reached.iter().copied())
+            .filter_map(|id| view.member(id))
+            .filter(|m| absent(m.id))
+        {
             wanted.push(member.address.clone());
         }
         if consensus.leads() || !self.lease.holds(now) {

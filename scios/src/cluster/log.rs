@@ -105,6 +105,15 @@ impl Log {
         self.entries.len()
     }
 
+    /// The index of the last entry that was cut off.
+    pub(super) fn base(&self) -> u64 {
+        self.base.0
+    }
+
+    pub(super) fn snapshot_bytes(&self) -> usize {
+        self.snapshot.data.len()
+    }
+
     pub(super) fn snapshot_wanted(&self) -> Option<u64> {
         self.wanted.get()
     }

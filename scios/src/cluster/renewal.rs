@@ -100,6 +100,11 @@ impl<M: Machine> Cluster<M> {
         seen: Seen,
         announcements: Vec<Announcement>,
     ) {
+        // Who grants leases hears of this node; but it must not act before it knows the state.
+        if !self.state.view().contains(self.config.id) {
+            self.unanswered = 0;
+            return;
+        }
         if asked > now || !self.lease.granted(asked, &self.config.timing) {
             return;
         }

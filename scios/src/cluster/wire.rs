@@ -57,8 +57,12 @@ pub(super) enum Talk {
     Raft(Box<RaftMessage>),
     /// A piece of the snapshot that the next consensus message of this sender leaves out.
     Part {
-        first: bool,
+        at: u64,
         bytes: Vec<u8>,
+    },
+    /// So much of the receiver's snapshot is here.
+    Taken {
+        bytes: u64,
     },
     /// A leader asks whether it still is one.
     Confirm {
@@ -171,10 +175,14 @@ impl Message for ClusterMessage {
                 to.u8(7);
                 put_message(to, message);
             }
-            Talk::Part { first, bytes } => {
+            Talk::Part { at, bytes } => {
                 to.u8(10);
-                to.bool(*first);
+                to.u64(*at);
                 to.bytes("part of a snapshot", bytes, SNAPSHOT_PART_BYTES_MAX);
+            }
+            Talk::Taken { bytes } => {
+                to.u8(11);
+                to.u64(*bytes);
             }
             Talk::Confirm { term, asked } => {
                 to.u8(8);
@@ -218,9 +226,10 @@ impl Message for ClusterMessage {
             8 => Talk::Confirm { term: from.u64()?, asked: Nanos(from.u64()?) },
             9 => Talk::Confirmed { term: from.u64()?, asked: Nanos(from.u64()?) },
             10 => Talk::Part {
-                first: from.bool()?,
+                at: from.u64()?,
                 bytes: from.bytes("part of a snapshot", SNAPSHOT_PART_BYTES_MAX)?.to_vec(),
             },
+            11 => Talk::Taken { bytes: from.u64()? },
             other => return Err(DecodeError::Invalid { what: "cluster message", value: u64::from(other) }),
         };
         Ok(Self { cluster, body })

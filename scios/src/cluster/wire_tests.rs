@@ -65,7 +65,8 @@ fn examples() -> Vec<(Talk, Vec<u8>)> {
         ),
         (Talk::Confirm { term: 3, asked: Nanos(5) }, [&[8][..], &words(&[3, 5])].concat()),
         (Talk::Confirmed { term: 3, asked: Nanos(5) }, [&[9][..], &words(&[3, 5])].concat()),
-        (Talk::Part { first: true, bytes: vec![1] }, vec![10, 1, 1, 0, 0, 0, 1]),
+        (Talk::Part { at: 3, bytes: vec![1] }, [&[10][..], &words(&[3]), &[1, 0, 0, 0, 1]].concat()),
+        (Talk::Taken { bytes: 4 }, [&[11][..], &words(&[4])].concat()),
     ]
 }
 

@@ -23,7 +23,7 @@ mod resident;
 mod segment;
 mod staging;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod windows;

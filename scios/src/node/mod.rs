@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 
 pub use config::{FabricKind, NodeConfig};
@@ -27,7 +28,7 @@ pub use upper::{AnyCluster, LifeParts, NoUpper, Upper};
 use life::Ground;
 
 use crate::cluster::{Ended, JoinError};
-use crate::limits::REJOIN_PAUSE_MAX_MS;
+use crate::limits::{DESCRIPTORS_MAX, REJOIN_PAUSE_MAX_MS};
 use crate::memory::{Memory, MemoryError};
 use crate::metrics::Registry;
 use crate::verbs::FabricError;
@@ -78,6 +79,7 @@ impl Node {
     /// `upper` is what runs on top of it.
     pub fn start(config: NodeConfig, upper: Arc<dyn Upper>) -> Result<Self, NodeError> {
         config.check()?;
+        raise_descriptor_limit();
         let memory = Memory::new(config.memory_bytes)?;
         let registry = Registry::new();
         memory.show(&registry);
@@ -139,6 +141,17 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Every segment and every connection takes a descriptor, and the usual limit of 1,024 is there for programs that use `select`.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(DESCRIPTORS_MAX, |maximum| maximum.min(DESCRIPTORS_MAX));
+    if limit.current.is_some_and(|current| current < wanted)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit })
+    {
+        tracing::warn!(%error, "cannot raise the limit on open files (ulimit -n)");
     }
 }
 

@@ -56,6 +56,7 @@ fn truncate(present: &Present, inode: Inode, size: u64, changes: Changes) -> Out
     }
     let (attr, index) = run(present, inode, changes)?;
     if shrinks {
+        present.relay(inode)?;
         present.names.settle(index).map_err(errno)?;
     } else {
         file.grow(attr.size);

@@ -36,6 +36,14 @@ impl Present {
         }
     }
 
+    /// Takes over the layout that a command of this node has just made. The event does the same, a little later.
+    pub(super) fn relay(&self, inode: Inode) -> Result<(), Errno> {
+        match self.names.local(&Query::File { inode }).map_err(errno)? {
+            Found::File(info) => self.file(&info).map(drop),
+            _ => Err(mismatch("file")),
+        }
+    }
+
     /// The file as this node serves it, brought up to what the leader says.
     pub(super) fn file(&self, info: &FileInfo) -> Result<Arc<File>, Errno> {
         let file = self.pages.file(info.attr.inode).map_err(fault)?;

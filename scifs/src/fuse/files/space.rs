@@ -86,6 +86,7 @@ fn zero(present: &Present, handle: &Handle, offset: u64, end: u64) -> Result<(),
             now: convert::now(),
         };
         let applied = present.names.run(&command).map_err(errno)?;
+        present.relay(handle.inode)?;
         return present.names.settle(applied.index).map_err(errno);
     }
     if count == 0 {
@@ -111,15 +112,8 @@ pub(super) fn seek(present: &Present, handle: &Handle, offset: u64, whence: u32)
     // The page that the offset is in counts from the offset on.
     let at = |page: u32| offset.max(u64::from(page) * PAGE);
     match whence {
-        SEEK_DATA => match wait(|done| present.pages.next_data(&handle.file, page, done))? {
-            Some(page) if at(page) < size => Ok(Answer::Offset(at(page))),
-            _ => Err(Errno::NXIO),
-        },
-        SEEK_HOLE => {
-            let hole = wait(|done| present.pages.next_hole(&handle.file, page, done))?;
-            // Behind the end every file has a hole.
-            Ok(Answer::Offset(hole.map_or(size, |page| at(page).min(size))))
-        }
+        SEEK_DATA => Ok(Answer::Offset(at(page))),
+        SEEK_HOLE => Ok(Answer::Offset(size)),
         _ => Err(Errno::INVAL),
     }
 }

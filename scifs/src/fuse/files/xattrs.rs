@@ -41,12 +41,12 @@ fn stats(present: &Present, inode: Inode, name: &[u8]) -> Result<Vec<u8>, Errno>
     // Also the check that it is a regular file.
     let info = present.info(inode)?;
     let file = present.file(&info)?;
-    let stat = present.pages.stat(&file);
+    let resident = file.memory().resident_pages();
     Ok(match name {
-        HOME => stat.home_text().into_bytes(),
+        HOME => b"[]".to_vec(),
         // Until pages are replicated every page is kept once, by whoever holds it.
         REPLICAS => b"1".to_vec(),
-        _ => stat.text().into_bytes(),
+        _ => format!("{{\"pages_resident\":{resident}}}").into_bytes(),
     })
 }
 

@@ -63,6 +63,12 @@ fn put(to: &mut Writer, command: &Command) {
                 Renaming::Exchange => 2,
             });
         }
+        of_a_file => put_file_command(to, of_a_file),
+    }
+}
+
+fn put_file_command(to: &mut Writer, command: &Command) {
+    match command {
         Command::SetAttr { inode, changes, now } => {
             head(to, 6, *inode, *now);
             put_changes(to, changes);
@@ -104,6 +110,12 @@ fn put(to: &mut Writer, command: &Command) {
             to.u32(*member);
             to.list("inodes", inodes, LET_GO_MAX, |to, inode| to.u64(*inode));
         }
+        // What is about names in directories was written by `put`.
+        Command::Make { .. }
+        | Command::Link { .. }
+        | Command::Unlink { .. }
+        | Command::RmDir { .. }
+        | Command::Rename { .. } => {}
     }
 }
 
@@ -139,6 +151,12 @@ fn get(from: &mut Reader<'_>) -> Result<Command, DecodeError> {
             };
             Command::Rename { parent, name, new_parent, new_name, how, now }
         }
+        tag => return get_file_command(from, tag),
+    })
+}
+
+fn get_file_command(from: &mut Reader<'_>, tag: u8) -> Result<Command, DecodeError> {
+    Ok(match tag {
         6 => {
             let (inode, now) = get_head(from)?;
             Command::SetAttr { inode, changes: get_changes(from)?, now }
