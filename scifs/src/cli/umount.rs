@@ -1,6 +1,6 @@
 //! `scifs umount`: like umount(8), and waits until the node has left its cluster.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -26,6 +26,9 @@ pub(super) struct Args {
 
 /// Longer than an orderly leave of a cluster takes that has lost its majority, with the default timeout.
 const LEAVE_WAIT: Duration = Duration::from_secs(30);
+
+/// Whoever looks at a terminal is told after that time that it's still going on.
+const PROGRESS_AFTER: Duration = Duration::from_secs(3);
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UmountError {
@@ -66,11 +69,21 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let flags = if args.lazy { UnmountFlags::DETACH } else { UnmountFlags::empty() };
     unmount(&mounted.point, flags)?;
     match node {
-        Some(node) if !node.wait(LEAVE_WAIT) => {
+        Some(node) if !has_left(node) => {
             Err(UmountError::StillRuns { path: mounted.point, pid: node.pid() }.into())
         }
         _ => Ok(()),
     }
+}
+
+fn has_left(node: Process) -> bool {
+    if node.wait(PROGRESS_AFTER) {
+        return true;
+    }
+    if io::stderr().is_terminal() {
+        eprintln!("scifs: unmounted; still waiting for the node to leave its cluster ...");
+    }
+    node.wait(LEAVE_WAIT)
 }
 
 /// Takes the mount away at once, also while it is in use.

@@ -3,7 +3,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Place, SMALL, free_port, is_mounted, succeeded};
+use crate::support::{Place, Running, SMALL, free_port, is_mounted, succeeded};
 
 const USAGE: i32 = 1;
 const FAILED: i32 = 32;
@@ -87,6 +87,23 @@ fn a_cluster_that_cannot_be_joined_leaves_no_mount_and_no_process() {
     assert!(!is_mounted(&point) && place.pid("ant").is_none());
     let metrics = format!("name=ant,{SMALL},metrics=192.0.2.1:1");
     refused(&place, &[&point, "-o", &metrics], SYSTEM, &["192.0.2.1:1", "metrics="]);
+    assert!(!is_mounted(&point) && place.pid("ant").is_none());
+}
+
+/// Who started the mount was interrupted or killed: nobody would know of it, so it must not stay.
+#[test]
+fn a_mount_that_nobody_waits_for_any_more_is_ended() {
+    let place = Place::new("abandoned");
+    let point = place.point("dsm");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let child = place
+        .command(&["--daemon", &point, "-o", &format!("name=ant,{SMALL}")])
+        .stdout(writer)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert_eq!(Running(child).ended(), Some(FAILED));
     assert!(!is_mounted(&point) && place.pid("ant").is_none());
 }
 

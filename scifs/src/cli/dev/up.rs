@@ -1,7 +1,7 @@
 //! `scifs dev up`.
 
 use std::fs;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -165,6 +165,9 @@ impl<'n> Starting<'n> {
         }
         let status = self.child.wait().doing("wait for", &self.node.mountpoint)?;
         if status.success() {
+            if std::io::stderr().is_terminal() {
+                eprintln!("scifs: {} serves", self.node.name);
+            }
             return Ok(());
         }
         let code = status.code().and_then(|code| u8::try_from(code).ok());
