@@ -3,5 +3,6 @@
 pub mod cluster;
 pub mod conformance;
 pub mod invariants;
+pub mod locks;
 pub mod model;
 pub mod mutations;

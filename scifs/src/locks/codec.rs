@@ -136,8 +136,8 @@ fn put_ask(to: &mut Writer, ask: &Ask) {
             head(to, 5, *search);
             to.u64(token.0);
         }
-        Ask::Jump { waiter } => {
-            to.u8(6);
+        Ask::Jump { search, waiter } => {
+            head(to, 6, *search);
             put_waiter(to, *waiter);
         }
     }
@@ -156,7 +156,7 @@ fn ask(from: &mut Reader<'_>) -> Result<Ask, DecodeError> {
         3 => Ask::Test { owner: local(from)?, range: range(from)?, kind: kind(from)?, token: token(from)? },
         4 => Ask::Sync { token: token(from)? },
         5 => Ask::Edges { search: from.u64()?, token: token(from)? },
-        6 => Ask::Jump { waiter: waiter(from)? },
+        6 => Ask::Jump { search: from.u64()?, waiter: waiter(from)? },
         other => return Err(invalid("question to a lock table", other)),
     })
 }

@@ -33,6 +33,8 @@ struct Search {
     /// Lists of edges that are to come, and that have come.
     lists_due: u64,
     lists: u64,
+    /// A request was told to overtake others, and hasn't yet.
+    jumping: bool,
 }
 
 impl Search {
@@ -62,7 +64,8 @@ impl LockEngine {
         let Seek { waiter, owner } = seek;
         let asked = BTreeSet::from([Owner { node: waiter.node, local: owner }]);
         let edges = BTreeSet::new();
-        let search = Search { seek, run, first, edges, asked, unanswered: 1, lists_due: 0, lists: 0 };
+        let search =
+            Search { seek, run, first, edges, asked, unanswered: 1, lists_due: 0, lists: 0, jumping: false };
         self.detector.search = Some(Box::new(search));
         let what = Body::WhatWaits { search: run, owner, only: Some(waiter.token) };
         self.send(turn, waiter.node, what);
@@ -134,17 +137,20 @@ impl LockEngine {
         match circle.iter().find(|edge| !held(edge)) {
             // Only the queue's order makes it wait for ever: that isn't worth more than the request.
             Some(Edge { inode, waiter, .. }) => {
-                let jump = Ask::Jump { waiter: *waiter };
+                let jump = Ask::Jump { search: search.run, waiter: *waiter };
                 self.send(turn, self.registrar(*inode), Body::Ask { inode: *inode, ask: jump });
-                self.begin_run(turn, seek, None);
+                self.detector.search = Some(Box::new(Search { jumping: true, ..search }));
             }
             None => self.next_search(turn),
         }
     }
 
     pub(super) fn on_over(&mut self, turn: &mut Turn, run: u64) {
-        if self.run(run).is_some() {
-            self.next_search(turn);
+        match self.run(run).map(|search| (search.jumping, search.seek)) {
+            // Without the queue's order, is there a deadlock still?
+            Some((true, seek)) => self.begin_run(turn, seek, None),
+            Some((false, _)) => self.next_search(turn),
+            None => {}
         }
     }
 }

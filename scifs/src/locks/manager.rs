@@ -87,7 +87,7 @@ impl LockEngine {
                 (Some(answer(token, Verdict::Tested(conflict))), Vec::new())
             }
             Ask::Sync { token } => (Some(answer(token, Verdict::Done)), Vec::new()),
-            Ask::Jump { waiter } => (None, table.jump(waiter)),
+            Ask::Jump { search, waiter } => (Some((detector, Body::Over { search })), table.jump(waiter)),
             Ask::Edges { search, token } => {
                 return self.send_edges(turn, inode, search, WaiterId { node: by, token });
             }

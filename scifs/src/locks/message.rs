@@ -40,7 +40,7 @@ pub enum Body {
     Edges { search: u64, edges: Vec<Edge>, last: bool },
     /// The detector to the request's node: refuse it.
     Doomed { search: u64, token: Token },
-    /// The answer: it has ended.
+    /// The answer to `Doomed` and `Jump`: it is done.
     Over { search: u64 },
 
     // After a change of epoch.
@@ -63,8 +63,8 @@ pub enum Ask {
     Sync { token: Token },
     /// Tell the detector whom this request waits for.
     Edges { search: u64, token: Token },
-    /// Let this request overtake those which wait before it, or it would never end.
-    Jump { waiter: WaiterId },
+    /// Let this request overtake those which wait before it, or it would never end. Answered to the detector with `Over`.
+    Jump { search: u64, waiter: WaiterId },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

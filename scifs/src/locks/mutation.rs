@@ -30,6 +30,8 @@ pub enum Mutation {
     HideOneLock,
     /// A registrar begins before every survivor has reported.
     ServeBeforeReports,
+    /// A registrar asks its own tables before every survivor has reported.
+    UseHalfRebuilt,
     /// What was asked in the old epoch isn't asked again in the new one.
     DontAskAgain,
     /// Nobody looks for deadlocks.
@@ -41,7 +43,7 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AcceptOldEpoch,
         Self::MoveUnconfirmed,
         Self::DontDefer,
@@ -55,6 +57,7 @@ impl Mutation {
         Self::HoldUntilAnswered,
         Self::HideOneLock,
         Self::ServeBeforeReports,
+        Self::UseHalfRebuilt,
         Self::DontAskAgain,
         Self::DontSeek,
         Self::DoomAfterOneRun,

@@ -10,7 +10,7 @@ use super::input::{Effect, Refusal, Violation};
 use super::limits::LIST_ITEMS_MAX;
 use super::message::{Ask, Body, HeldReport};
 use super::pending::{Pending, Step};
-use crate::coherence::{Epoch, MemberNo, View};
+use crate::coherence::{MemberNo, View};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Recovery {
@@ -127,17 +127,14 @@ impl LockEngine {
 
     fn finish_recovery(&mut self, turn: &mut Turn) {
         let Some(mut recovery) = self.recovery.take() else { return };
-        recovery.asks.sort_by_key(|(_, _, ask)| age(ask));
+        // What was asked in this epoch keeps its order: an unlock may be followed by a lock of the same owner.
+        let now = self.epoch();
+        recovery.asks.sort_by_key(|(_, _, ask)| match ask {
+            Ask::Acquire(acquire) => acquire.since.min(now),
+            _ => now,
+        });
         for (from, inode, ask) in recovery.asks {
             self.on_ask(turn, from, inode, ask);
         }
-    }
-}
-
-/// Requests from before the change of epoch come before everything that was asked since, the oldest first.
-fn age(ask: &Ask) -> Epoch {
-    match ask {
-        Ask::Acquire(acquire) => acquire.since,
-        _ => Epoch(u64::MAX),
     }
 }

@@ -9,7 +9,7 @@ use crate::coherence::MemberNo;
 
 impl LockEngine {
     pub(super) fn ask(&mut self, turn: &mut Turn, inode: u64, ask: Ask) {
-        if self.tables.contains_key(&inode) && self.may_ask_itself(inode) {
+        if self.may_ask_itself(inode) {
             self.execute(turn, self.me, inode, ask);
         } else {
             self.send(turn, self.registrar(inode), Body::Ask { inode, ask });
@@ -17,14 +17,18 @@ impl LockEngine {
     }
 
     fn may_ask_itself(&self, inode: u64) -> bool {
-        !self.routed.contains_key(&inode) || mutant!(self, OvertakeMyself)
+        // A table that is being rebuilt isn't one yet.
+        let rebuilt = self.recovery.is_none() || mutant!(self, UseHalfRebuilt);
+        self.tables.contains_key(&inode)
+            && rebuilt
+            && (!self.routed.contains_key(&inode) || mutant!(self, OvertakeMyself))
     }
 
     /// For what is answered: remembers that it is under way.
     pub(super) fn ask_counted(&mut self, turn: &mut Turn, token: Token, ask: Ask) {
         let Some(pending) = self.pending.get_mut(&token) else { return };
         let inode = pending.inode;
-        if !(self.tables.contains_key(&inode) && self.may_ask_itself(inode)) {
+        if !self.may_ask_itself(inode) {
             if let Some(pending) = self.pending.get_mut(&token) {
                 pending.routed = true;
             }
