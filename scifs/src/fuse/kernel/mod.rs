@@ -17,4 +17,4 @@ pub use mount::{MountError, MountSetting};
 pub use notify::Notifier;
 pub use reply::{Attr, DirBuffer, Entry, FileKind, OpenFlags, Reply, StatFs};
 pub use request::{FileLock, Forget, Header, Operation, SetAttr, SetTime};
-pub use session::{FileSystem, Session, SessionConfig};
+pub use session::{FileSystem, Session, SessionConfig, is_worker};

@@ -13,7 +13,8 @@ const STORE: i32 = 4;
 const DELETE: i32 = 6;
 
 /// Sends notifications to one mount. None of them may be sent by a thread that holds what the handler of a WRITE needs,
-/// or that has a READ of the same page to answer: the kernel waits for both.
+/// or that has a READ of the same page to answer: the kernel waits for both. And of the workers ([`super::is_worker`]) one
+/// at least must never wait in one, to serve those requests.
 #[derive(Clone, Debug)]
 pub struct Notifier {
     device: Arc<Device>,
