@@ -199,9 +199,7 @@ fn fill(draft: &Draft, wish: &Wish) -> Result<(), CreateError> {
         set(ADDRESS, value).map_err(|errno| address_error(value, errno))?;
     }
     draft.file.set_len(wish.size_bytes).map_err(|source| match (&address, Errno::from_io_error(&source)) {
-        (Some(value), Some(Errno::ADDRINUSE | Errno::FBIG)) => {
-            CreateError::Overlaps { value: value.clone() }
-        }
+        (Some(value), Some(Errno::ADDRINUSE | Errno::FBIG)) => CreateError::Overlaps { value: value.clone() },
         _ => CreateError::Resize { text: wish.size.clone(), source },
     })
 }

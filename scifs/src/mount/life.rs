@@ -39,6 +39,7 @@ impl LifeAbove {
         link.rpc.get_or_init(|| Arc::clone(parts.rpc));
         let membership = Arc::clone(&link) as Arc<dyn Membership>;
         let pages = Pages::new(PagesConfig::new(parts.rpc, files, cache, membership))?;
+        pages.show(parts.registry);
         let names = NamesClient::new(parts.rpc, founding, patience, watch);
         let post = LockPost { pages: Arc::clone(&pages), link: Arc::clone(&link), locks: OnceLock::new() };
         let post = Arc::new(post);

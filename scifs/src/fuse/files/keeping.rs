@@ -176,6 +176,7 @@ fn tell(inner: &Inner) {
         touch(&present, inode, written);
     }
     inner.tell_let_go(&present);
+    present.tell_free_memory();
 }
 
 fn touch(present: &Present, inode: Inode, written: Time) {

@@ -28,6 +28,25 @@ impl Present {
         self.locks.get().ok_or(Errno::IO)
     }
 
+    /// What this node is called.
+    pub(super) fn own_name(&self) -> Option<String> {
+        let status = self.cluster.status();
+        status.view.member(status.id).map(|member| member.name.clone())
+    }
+
+    /// Lets pages know how much memory the others have, so that new ones get their home where there is room.
+    pub(super) fn tell_free_memory(&self) {
+        let status = self.cluster.status();
+        for said in &status.announcements {
+            if let Some(member) = status.view.member(said.member) {
+                self.pages.free_memory().set(member.number, said.free);
+            }
+        }
+        if let Some(own) = status.view.member(status.id) {
+            self.pages.free_memory().set(own.number, self.memory.status().free_bytes);
+        }
+    }
+
     /// Everything about a regular file, from the leader.
     pub(super) fn info(&self, inode: Inode) -> Result<FileInfo, Errno> {
         match self.names.ask(&Query::File { inode }).map_err(errno)? {

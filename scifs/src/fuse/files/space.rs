@@ -7,7 +7,7 @@ use super::answer::{Answer, Outcome, errno};
 use super::attributes;
 use super::convert;
 use super::handles::Handle;
-use super::present::{Present, wait};
+use super::present::{Present, fault, wait};
 use crate::names::limits::FILE_BYTES_MAX;
 use crate::names::{Command, pages};
 
@@ -105,12 +105,20 @@ pub(super) fn seek(present: &Present, handle: &Handle, offset: u64, whence: u32)
     if offset >= size {
         return Err(Errno::NXIO);
     }
-    let page = u32::try_from(offset / PAGE).map_err(|_| Errno::NXIO)?;
+    let number = |at: u64| u32::try_from(at / PAGE).map_err(|_| Errno::NXIO);
+    let (page, last) = (number(offset)?, number(size - 1)?);
     // The page that the offset is in counts from the offset on.
-    let at = |page: u32| offset.max(u64::from(page) * PAGE);
+    let at = |page: u64| offset.max(page * PAGE);
     match whence {
-        SEEK_DATA => Ok(Answer::Offset(at(page))),
-        SEEK_HOLE => Ok(Answer::Offset(size)),
+        SEEK_DATA => match present.pages.next_data(&handle.file, page, last).map_err(fault)? {
+            Some(page) => Ok(Answer::Offset(at(u64::from(page)))),
+            None => Err(Errno::NXIO),
+        },
+        // Behind the end every file has a hole.
+        SEEK_HOLE => {
+            let hole = present.pages.next_hole(&handle.file, page, last).map_err(fault)?;
+            Ok(Answer::Offset(at(hole).min(size)))
+        }
         _ => Err(Errno::INVAL),
     }
 }

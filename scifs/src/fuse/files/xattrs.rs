@@ -41,12 +41,23 @@ fn stats(present: &Present, inode: Inode, name: &[u8]) -> Result<Vec<u8>, Errno>
     // Also the check that it is a regular file.
     let info = present.info(inode)?;
     let file = present.file(&info)?;
-    let resident = file.memory().resident_pages();
+    let stat = present.pages.stat(&file);
     Ok(match name {
-        HOME => b"[]".to_vec(),
+        // What this node knows: whether it is itself a home of some of the pages.
+        HOME => serde_json::json!(present.own_name().filter(|_| stat.pages_home > 0).as_slice())
+            .to_string()
+            .into(),
         // Until pages are replicated every page is kept once, by whoever holds it.
         REPLICAS => b"1".to_vec(),
-        _ => format!("{{\"pages_resident\":{resident}}}").into_bytes(),
+        _ => serde_json::json!({
+            "pages_exclusive": stat.pages_exclusive,
+            "pages_shared": stat.pages_shared,
+            "pages_moving": stat.pages_moving,
+            "pages_home": stat.pages_home,
+            "pages_resident": file.memory().resident_pages(),
+        })
+        .to_string()
+        .into(),
     })
 }
 
