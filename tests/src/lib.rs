@@ -2,6 +2,10 @@
 
 pub mod cluster;
 pub mod conformance;
+pub mod hammer;
 pub mod invariants;
+pub mod litmus;
 pub mod model;
 pub mod mutations;
+pub mod posix;
+pub mod shared;

@@ -6,7 +6,7 @@ mod fingerprint;
 pub mod history;
 pub mod invariants;
 mod misfortune;
-mod random;
+pub(crate) mod random;
 pub mod scopes;
 pub mod sim;
 pub mod station;

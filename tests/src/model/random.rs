@@ -1,10 +1,10 @@
 //! Seeded numbers (xorshift64*), the same everywhere and for ever.
 
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self((seed ^ 0x5ee0_1ced_5c1f_5aaa).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
@@ -16,15 +16,15 @@ impl Random {
     }
 
     /// From `low` to just below `high`.
-    pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + (self.next() >> 16) % (high - low).max(1)
     }
 
-    pub(super) fn percent(&mut self, chance: u64) -> bool {
+    pub(crate) fn percent(&mut self, chance: u64) -> bool {
         self.between(0, 100) < chance
     }
 
-    pub(super) fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+    pub(crate) fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.between(0, all.len() as u64) as usize]
     }
 }
