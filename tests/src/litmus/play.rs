@@ -13,8 +13,8 @@ use crate::shared::clock::wait_until;
 use crate::shared::mapped::{Access, Mapped, Width};
 use crate::shared::team;
 
-/// A delay is 2^n times a bit more or less; the shortest n is this.
-const SHORTEST_DELAY_LOG2: u64 = 6;
+/// Delays are uniform up to 2^n ns; the smallest n is this.
+const SHORTEST_DELAY_LOG2: u64 = 7;
 
 /// One round of one thread. Everything random in it follows from the seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +94,19 @@ impl Files {
     }
 }
 
+/// What all threads of a round draw alike, and what each draws for itself.
+struct Chance {
+    common: Random,
+    own: Random,
+}
+
+impl Chance {
+    fn new(order: &Order) -> Self {
+        let own = order.seed ^ (order.thread as u64 + 1) << 48;
+        Self { common: Random::new(order.seed), own: Random::new(own) }
+    }
+}
+
 struct Player<'a> {
     control: &'a Control,
     program: &'a Program,
@@ -104,10 +117,10 @@ struct Player<'a> {
 impl Player<'_> {
     fn play(&self) -> Result<(), String> {
         let ops = &self.program.threads[self.order.thread];
-        let mut random = Random::new(self.order.seed);
+        let mut chance = Chance::new(self.order);
         for iteration in 0..self.order.instances {
-            let delays = self.delays_ns(&mut random, ops.len());
-            self.warm_up(&mut random, iteration);
+            let delays = self.delays_ns(&mut chance, ops.len());
+            self.warm_up(&mut chance.own, iteration);
             let mut now_ns = self.control.meet(self.program.threads.len() as u64, iteration as u64);
             let mut registers = [0; REGISTERS_MAX];
             for (index, op) in ops.iter().enumerate() {
@@ -127,19 +140,19 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// How long to wait before each access. Most iterations start a bit apart; half of them also pause between accesses, so
-    /// that pages move in the middle of a thread: with a page that stays for a minimum time they hardly would.
-    fn delays_ns(&self, random: &mut Random, accesses: usize) -> Vec<u64> {
-        let mut delay = |percent| {
-            let log2 = random.between(SHORTEST_DELAY_LOG2, self.order.delay_log2 + 1);
-            let ns = random.between(1 << (log2 - 1), 1 << log2);
-            if random.percent(percent) { ns } else { 0 }
+    /// How long to wait before each access: uniform up to a scale that all threads of an iteration share, so that any
+    /// interleaving is likely. Often threads also pause between accesses: pages then move in the middle of a thread, which
+    /// they hardly would otherwise, with a page that stays for a minimum time.
+    fn delays_ns(&self, chance: &mut Chance, accesses: usize) -> Vec<u64> {
+        let scale_ns = 1 << chance.common.between(SHORTEST_DELAY_LOG2, self.order.delay_log2 + 1);
+        let own = &mut chance.own;
+        let pauses = own.percent(70);
+        let mut delay = |index| match index {
+            0 => own.between(0, scale_ns),
+            _ if pauses => own.between(0, 2 * scale_ns),
+            _ => 0,
         };
-        let first = delay(60);
-        let pauses = delay(50) > 0;
-        let mut delays = vec![first];
-        delays.extend((1..accesses).map(|_| if pauses { delay(60) } else { 0 }));
-        delays
+        (0..accesses).map(&mut delay).collect()
     }
 
     /// Pages start an iteration in many states: here for reading, here for writing, elsewhere.

@@ -153,6 +153,7 @@ impl<'a> Round<'a> {
         let stem = format!("litmus-{}-{}", std::process::id(), runner.rounds);
         let nodes = spread(program.threads.len(), runner.plan.folders.len(), random);
         let sparing = random.percent(50);
+        let seed = random.between(0, 1 << 40);
         let orders = nodes.into_iter().enumerate().map(|(thread, node)| Order {
             test: program.name.clone(),
             thread,
@@ -161,7 +162,7 @@ impl<'a> Round<'a> {
             instances,
             sparing,
             delay_log2: runner.plan.delay_log2,
-            seed: random.between(0, 1 << 40),
+            seed,
             stem: stem.clone(),
         });
         let orders = orders.collect();
