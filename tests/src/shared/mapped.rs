@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{MapFlags, MsyncFlags, ProtFlags, mmap, msync, munmap};
 
 /// How many bytes one access moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -156,6 +156,12 @@ impl Mapped {
         for (index, byte) in from.iter().enumerate() {
             self.store(at + index, Width::One, u64::from(*byte));
         }
+    }
+
+    /// `msync` of everything, and waits for it.
+    pub fn sync(&self) -> io::Result<()> {
+        // SAFETY: the range is the mapping, and syncing changes no memory.
+        Ok(unsafe { msync(self.base.as_ptr().cast(), self.bytes, MsyncFlags::SYNC) }?)
     }
 
     /// A store to a mapping for reading would end the process with a signal that says nothing.
