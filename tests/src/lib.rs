@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod conformance;
 pub mod hammer;
+pub mod hostile;
 pub mod invariants;
 pub mod litmus;
 pub mod model;

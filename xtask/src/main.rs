@@ -10,6 +10,7 @@ mod guest;
 mod paths;
 mod setup;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 

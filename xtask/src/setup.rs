@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use clap::{Args, ValueEnum};
 
 use crate::error::{Error, output_of};
+use crate::tools;
 
 /// What a machine should be able to do; each names the packages for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -16,10 +17,13 @@ pub(crate) enum Capability {
     Rdma,
     /// Mount file systems
     Fuse,
+    /// Run other people's tests of file systems
+    FileTests,
 }
 
 impl Capability {
-    pub(crate) const ALL: [Capability; 3] = [Capability::Guest, Capability::Rdma, Capability::Fuse];
+    pub(crate) const ALL: [Capability; 4] =
+        [Capability::Guest, Capability::Rdma, Capability::Fuse, Capability::FileTests];
 
     fn packages(self) -> &'static [&'static str] {
         match self {
@@ -37,6 +41,7 @@ impl Capability {
             ],
             Capability::Rdma => &["iproute2", "kmod", "libibverbs1", "ibverbs-providers", "librdmacm1"],
             Capability::Fuse => &["fuse3"],
+            Capability::FileTests => &["fio"],
         }
     }
 }
@@ -56,15 +61,19 @@ pub(crate) fn run(options: &Options) -> Result<u8, Error> {
     let wanted: &[Capability] =
         if options.capabilities.is_empty() { &Capability::ALL } else { &options.capabilities };
     let missing = missing_packages(wanted)?;
-    if missing.is_empty() {
-        println!("setup: every package is installed");
-        return Ok(0);
-    }
-    if options.dry_run {
+    if options.dry_run && !missing.is_empty() {
         println!("setup: missing: {}", missing.join(" "));
         return Ok(1);
     }
-    install(&missing)?;
+    if missing.is_empty() {
+        println!("setup: every package is installed");
+    } else {
+        install(&missing)?;
+    }
+    if wanted.contains(&Capability::FileTests) && !options.dry_run {
+        tools::PJDFSTEST.ensure()?;
+        tools::FSX.ensure()?;
+    }
     Ok(0)
 }
 

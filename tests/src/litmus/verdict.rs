@@ -117,7 +117,7 @@ mod tests {
     fn seen(text: &str, outcomes: &[(&[u64], u64)]) -> Verdict {
         let mut verdict = Verdict::new(&Program::parse("", text).unwrap());
         for (outcome, times) in outcomes {
-            (0..*times).for_each(|_| drop(verdict.count(outcome.to_vec())));
+            (0..*times).for_each(|_| _ = verdict.count(outcome.to_vec()));
         }
         verdict
     }

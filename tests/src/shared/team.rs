@@ -2,11 +2,16 @@
 //! They die with this process, whatever happens to it, and are killed when one of them keeps everybody waiting.
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+
+/// For a killed process to be gone.
+const END: Duration = Duration::from_secs(5);
+const GLANCE: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 pub struct Worker {
@@ -27,11 +32,12 @@ pub enum Silence {
 impl Worker {
     /// Starts this program again with other arguments.
     pub fn start(arguments: &[String]) -> io::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        Self::of(&std::env::current_exe()?, arguments)
+    }
+
+    pub fn of(program: &Path, arguments: &[String]) -> io::Result<Self> {
+        let mut child =
+            Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let orders = child.stdin.take();
         let (sender, answers) = mpsc::channel();
         if let Some(output) = child.stdout.take() {
@@ -70,6 +76,18 @@ impl Worker {
         }
     }
 
+    /// Kills it and waits; `false` if it isn't gone by then.
+    pub fn killed_by(&mut self, deadline: Instant) -> bool {
+        self.kill();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                return false;
+            }
+            std::thread::sleep(GLANCE);
+        }
+        true
+    }
+
     pub fn kill(&mut self) {
         // Fails only for one that has ended and been waited for.
         let _ended = self.child.kill();
@@ -79,12 +97,8 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.orders = None;
-        self.kill();
         // One that can't even be killed must not keep its test from saying so.
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        self.killed_by(Instant::now() + END);
     }
 }
 
