@@ -161,7 +161,7 @@ fn push_or_pop(mapped: &Mapped, chance: u64) -> Result<(), String> {
         return Err(format!("the stack says that it has {depth} entries"));
     }
     let entry = |index: u64| ENTRIES_AT + 16 * index as usize;
-    let pushes = depth == 0 || (depth < ENTRIES_MAX && chance.count_ones() % 2 == 0);
+    let pushes = depth == 0 || (depth < ENTRIES_MAX && chance.count_ones().is_multiple_of(2));
     if pushes {
         let value = chance + 1;
         mapped.store(entry(depth), Width::Eight, value);

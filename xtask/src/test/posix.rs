@@ -96,7 +96,7 @@ fn fsx(dir: &Path) -> Result<Tally, Error> {
     let mut tally = Tally::default();
     for seed in 1..=FSX_SEEDS {
         let mut command = bounded(120, &program);
-        command.arg("-q").arg("-f").arg(config("fsx.toml")).args(["-N", FSX_STEPS, "-S", &seed.to_string()]);
+        command.arg("-qq").arg("-f").arg(config("fsx.toml")).args(["-N", FSX_STEPS, "-S", &seed.to_string()]);
         command.arg("-P").arg(&artifacts).arg(dir.join(format!("fsx-{seed}")));
         tally += told(&format!("fsx seed {seed}"), &mut command)?;
     }
