@@ -54,6 +54,9 @@ struct Options {
     /// After how many seconds a quarter of a test is said to hang
     #[arg(long, default_value_t = 60)]
     patience_s: u64,
+    /// Let threads do their accesses backwards, to see that this is noticed
+    #[arg(long)]
+    sabotage: bool,
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -93,6 +96,7 @@ fn litmus(options: &Options) -> Result<bool, String> {
         iterations: options.iterations,
         seed: options.seed,
         delay_log2: u64::from((options.pause_us.max(1) * 1000).ilog2()).max(7),
+        sabotage: options.sabotage,
         patience: Duration::from_secs(options.patience_s),
     };
     let verdicts = run(&tests, &plan, options.json)?;

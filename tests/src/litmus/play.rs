@@ -26,6 +26,8 @@ pub struct Order {
     pub instances: usize,
     /// Files that the thread never stores to are opened for reading only.
     pub sparing: bool,
+    /// Do the accesses backwards in half of the iterations: what a test of the tests must notice.
+    pub sabotage: bool,
     pub delay_log2: u64,
     pub seed: u64,
     pub stem: String,
@@ -33,9 +35,9 @@ pub struct Order {
 
 impl Order {
     pub fn line(&self) -> String {
-        let Order { test, thread, node, layout, instances, sparing, delay_log2, seed, stem } = self;
+        let Order { test, thread, node, layout, instances, sparing, sabotage, delay_log2, seed, stem } = self;
         let layout = layout.name();
-        format!("{test} {thread} {node} {layout} {instances} {sparing} {delay_log2} {seed} {stem}")
+        format!("{test} {thread} {node} {layout} {instances} {sparing} {sabotage} {delay_log2} {seed} {stem}")
     }
 
     pub fn parse(line: &str) -> Option<Self> {
@@ -47,6 +49,7 @@ impl Order {
             layout: Layout::of(words.next()?)?,
             instances: words.next()?.parse().ok()?,
             sparing: words.next()?.parse().ok()?,
+            sabotage: words.next()?.parse().ok()?,
             delay_log2: words.next()?.parse().ok()?,
             seed: words.next()?.parse().ok()?,
             stem: words.next()?.into(),
@@ -116,10 +119,13 @@ struct Player<'a> {
 
 impl Player<'_> {
     fn play(&self) -> Result<(), String> {
-        let ops = &self.program.threads[self.order.thread];
+        let mut ops = self.program.threads[self.order.thread].clone();
         let mut chance = Chance::new(self.order);
         for iteration in 0..self.order.instances {
             let delays = self.delays_ns(&mut chance, ops.len());
+            if self.order.sabotage && chance.own.percent(50) {
+                ops.reverse();
+            }
             self.warm_up(&mut chance.own, iteration);
             let mut now_ns = self.control.meet(self.program.threads.len() as u64, iteration as u64);
             let mut registers = [0; REGISTERS_MAX];
@@ -223,6 +229,7 @@ mod tests {
             layout: Layout::Pages,
             instances: 250,
             sparing: true,
+            sabotage: false,
             delay_log2: 17,
             seed: 7,
             stem: "litmus-1-2".into(),

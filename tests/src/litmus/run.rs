@@ -25,6 +25,8 @@ pub struct Plan {
     pub seed: u64,
     /// The longest pauses between accesses are about 2^this nanoseconds: as long as some pages take to move.
     pub delay_log2: u64,
+    /// See `Order::sabotage`.
+    pub sabotage: bool,
     /// How long a round may take before its processes are said to hang.
     pub patience: Duration,
 }
@@ -161,6 +163,7 @@ impl<'a> Round<'a> {
             layout,
             instances,
             sparing,
+            sabotage: runner.plan.sabotage,
             delay_log2: runner.plan.delay_log2,
             seed,
             stem: stem.clone(),

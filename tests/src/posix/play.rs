@@ -261,12 +261,31 @@ fn read_up_to(file: &File, into: &mut [u8], at: u64) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::Order;
+    use super::*;
 
     #[test]
     fn an_order_survives_its_line() {
         let order = Order { seed: 7, count: 100, maps: true, kept: vec![0, 5, 99] };
         assert_eq!(Order::parse(&order.line()), Some(order));
         assert_eq!(Order::parse("1 2 true x"), None);
+    }
+
+    #[test]
+    fn a_byte_that_changes_behind_the_models_back_is_found_by_both_surfaces() {
+        let folder = std::env::temp_dir().join(format!("fsxr-test-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut player = Player::new(&[folder.clone(), folder.clone()], "file", true, 16 * PAGE).unwrap();
+        let step =
+            Step { index: 1, node: 0, op: Op::Write, at: 5, bytes: 5000, witness: 1, witness_maps: true };
+        player.step(&step).unwrap();
+        player.compare_all(1).unwrap();
+        File::options().write(true).open(folder.join("file")).unwrap().write_all_at(&[0], 4097).unwrap();
+        for maps in [false, true] {
+            let found = player.compare(1, maps, 0, 9000).map_err(|wrong| wrong.to_string());
+            assert!(found.as_ref().is_err_and(|wrong| wrong.contains("byte 0x1001 is 0x00")), "{found:?}");
+        }
+        File::options().write(true).open(folder.join("file")).unwrap().set_len(5004).unwrap();
+        assert!(player.compare_size(1).is_err() && player.compare(1, false, 0, 9000).is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -41,6 +41,8 @@ fn pjdfstest(dir: &Path) -> Result<Tally, Error> {
     fs::create_dir(&folder).doing(|| format!("create {}", folder.display()))?;
     let mut command = bounded(600, &program);
     command.arg("-c").arg(config("pjdfstest.toml")).arg("-p").arg(&folder);
+    // A file system that isn't the one under test.
+    command.arg("-s").arg(std::env::temp_dir());
     let output = command.output().map_err(|source| Error::Spawn { program: "pjdfstest".into(), source })?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let outcome = Pjdfstest::read(&text);
