@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use scifs_tests::hammer::run::{Plan, Trouble, hammer, hammer_and_kill};
 use scifs_tests::hammer::work::{self, Work};
+use scifs_tests::shared::watchdog::Watchdog;
 
 #[derive(Parser)]
 #[command(
@@ -73,15 +74,18 @@ fn all(options: &Options) -> std::io::Result<u64> {
         patience: Duration::from_secs(options.patience_s),
         seed: options.seed,
     };
+    let watchdog = Watchdog::start(plan.wall + 2 * plan.patience);
     let mut counts = [0, 0];
     for work in Work::ALL {
         for processes in [2, plan.folders.len().max(4)] {
             let name = format!("{}-{processes}", work.name());
+            watchdog.doing(name.clone());
             report(options, &mut counts, &name, || {
                 hammer(&plan, work, processes).map(|done| format!("{done:?}"))
             });
         }
     }
+    watchdog.doing("kill");
     report(options, &mut counts, "kill", || hammer_and_kill(&plan).map(|killed| format!("{killed} killed")));
     println!("{} passed, {} failed", counts[0], counts[1]);
     Ok(counts[1])

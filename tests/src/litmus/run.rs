@@ -14,6 +14,7 @@ use super::tso::Outcome;
 use super::verdict::Verdict;
 use crate::model::random::Random;
 use crate::shared::team::{Silence, Worker};
+use crate::shared::watchdog::Watchdog;
 
 /// Of one test, so that a broken mount doesn't print the same sentence a thousand times.
 const COMPLAINTS_MAX: usize = 5;
@@ -37,13 +38,15 @@ pub struct Runner<'a> {
     control: Control,
     control_path: PathBuf,
     workers: Vec<Worker>,
+    watchdog: Watchdog,
     rounds: u64,
 }
 
 impl<'a> Runner<'a> {
     pub fn new(plan: &'a Plan) -> io::Result<Self> {
         let (control, control_path) = Control::new()?;
-        let mut runner = Self { plan, control, control_path, workers: Vec::new(), rounds: 0 };
+        let watchdog = Watchdog::start(2 * plan.patience);
+        let mut runner = Self { plan, control, control_path, workers: Vec::new(), watchdog, rounds: 0 };
         runner.start_workers()?;
         Ok(runner)
     }
@@ -77,11 +80,15 @@ impl<'a> Runner<'a> {
 
     fn round(&mut self, round: &Round<'_>, verdict: &mut Verdict) -> io::Result<()> {
         self.control.reset();
+        let test = format!("{} --seed {}: {}", round.program.name, self.plan.seed, round.describe());
+        self.watchdog.doing(format!("creating the files of {test}"));
         let files = round.create(&self.plan.folders)?;
         for (thread, order) in round.orders.iter().enumerate() {
             self.workers[thread].order(&order.line());
         }
+        self.watchdog.doing(format!("running {test}"));
         let complaint = self.wait_for(round);
+        self.watchdog.doing(format!("reading and removing the files of {test}"));
         match complaint {
             Some(complaint) => {
                 verdict.complaints.push(format!("{complaint}; {}", round.describe()));

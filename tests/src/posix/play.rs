@@ -91,12 +91,49 @@ enum Wrong {
     Seek { node: usize, op: Op, at: u64, answer: Option<u64> },
 }
 
+/// A directory's hands on the file. What has it open for reading stays for the whole run, and its mapping has the largest
+/// size that the file may have: pages that were cut off and have come back are the same ones.
 struct Node {
     path: PathBuf,
+    reader: File,
+    reading: Mapped,
+    writer: Option<Writer>,
+}
+
+struct Writer {
     file: File,
     append: File,
-    /// Of the largest size the file may have, from the beginning: pages that were cut off and grew again are the same ones.
     mapped: Mapped,
+}
+
+impl Node {
+    fn open(path: PathBuf, size_max: u64) -> io::Result<Self> {
+        let reader = File::open(&path)?;
+        let reading = Mapped::shared(&reader, size_max as usize, Access::Read)?;
+        Ok(Self { path, reader, reading, writer: None })
+    }
+
+    fn writer(&mut self) -> io::Result<&mut Writer> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => {
+                let file = File::options().read(true).write(true).open(&self.path)?;
+                let append = File::options().append(true).open(&self.path)?;
+                let mapped = Mapped::shared(&file, self.reading.len(), Access::ReadWrite)?;
+                Writer { file, append, mapped }
+            }
+        };
+        Ok(self.writer.insert(writer))
+    }
+
+    /// Steps that read do so through what is open for writing, if anything is; witnesses through what is open for reading.
+    fn file(&self, witness: bool) -> &File {
+        self.writer.as_ref().filter(|_| !witness).map_or(&self.reader, |writer| &writer.file)
+    }
+
+    fn mapped(&self, witness: bool) -> &Mapped {
+        self.writer.as_ref().filter(|_| !witness).map_or(&self.reading, |writer| &writer.mapped)
+    }
 }
 
 struct Player {
@@ -109,13 +146,7 @@ struct Player {
 impl Player {
     fn new(folders: &[PathBuf], name: &str, maps: bool, size_max: u64) -> io::Result<Self> {
         File::create_new(folders.first().ok_or(io::ErrorKind::NotFound)?.join(name))?;
-        let open = |folder: &PathBuf| {
-            let path = folder.join(name);
-            let file = File::options().read(true).write(true).open(&path)?;
-            let append = File::options().append(true).open(&path)?;
-            let mapped = Mapped::shared(&file, size_max as usize, Access::ReadWrite)?;
-            Ok::<_, io::Error>(Node { path, file, append, mapped })
-        };
+        let open = |folder: &PathBuf| Node::open(folder.join(name), size_max);
         Ok(Self {
             nodes: folders.iter().map(open).collect::<Result<_, _>>()?,
             model: Model::new(size_max),
@@ -133,38 +164,42 @@ impl Player {
             return self.compare_all(step.witness);
         }
         let at = step.at.saturating_sub(AROUND);
-        self.compare(step.witness, step.witness_maps, at, (step.bytes + 2 * AROUND).min(16 * PAGE))
+        self.compare((step.witness, true), step.witness_maps, at, (step.bytes + 2 * AROUND).min(16 * PAGE))
     }
 
     fn perform(&mut self, step: &Step) -> Result<(), Wrong> {
         let node = &mut self.nodes[step.node];
         match step.op {
-            Op::Read => self.compare(step.node, false, step.at, step.bytes)?,
-            Op::MapRead => self.compare(step.node, true, step.at, step.bytes)?,
-            Op::Write => node.file.write_all_at(&pattern(step, step.at, step.bytes), step.at)?,
+            Op::Read => self.compare((step.node, false), false, step.at, step.bytes)?,
+            Op::MapRead => self.compare((step.node, false), true, step.at, step.bytes)?,
+            Op::Write => node.writer()?.file.write_all_at(&pattern(step, step.at, step.bytes), step.at)?,
             Op::MapWrite => {
                 let bytes = self.model.range(step.at, step.bytes).len() as u64;
-                node.mapped.copy_to(step.at as usize, &pattern(step, step.at, bytes));
+                node.writer()?.mapped.copy_to(step.at as usize, &pattern(step, step.at, bytes));
             }
             Op::Append => {
                 let data = pattern(step, self.model.size(), self.model.appends(step));
-                io::Write::write_all(&mut node.append, &data)?;
+                io::Write::write_all(&mut node.writer()?.append, &data)?;
             }
-            Op::Resize => node.file.set_len(step.at)?,
+            Op::Resize => node.writer()?.file.set_len(step.at)?,
             Op::Empty => drop(File::options().write(true).truncate(true).open(&node.path)?),
             Op::Punch => {
                 let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-                fallocate(&node.file, flags, step.at, step.bytes)?;
+                fallocate(&node.writer()?.file, flags, step.at, step.bytes)?;
             }
-            Op::Allocate => fallocate(&node.file, FallocateFlags::empty(), step.at, step.bytes)?,
-            Op::AllocateKeepingSize => fallocate(&node.file, FallocateFlags::KEEP_SIZE, step.at, step.bytes)?,
-            Op::Fsync => node.file.sync_all()?,
-            Op::Msync => node.mapped.sync()?,
+            Op::Allocate => fallocate(&node.writer()?.file, FallocateFlags::empty(), step.at, step.bytes)?,
+            Op::AllocateKeepingSize => {
+                fallocate(&node.writer()?.file, FallocateFlags::KEEP_SIZE, step.at, step.bytes)?
+            }
+            Op::Fsync => node.file(false).sync_all()?,
+            Op::Msync => node.mapped(false).sync()?,
+            Op::CloseWriting => node.writer = None,
             Op::Reopen | Op::ReopenDirect => {
                 let flags = if step.op == Op::Reopen { OFlags::empty() } else { OFlags::DIRECT };
                 let mut options = File::options();
                 options.read(true).write(true).custom_flags(flags.bits() as i32);
-                node.file = options.open(&node.path)?;
+                let file = options.open(&node.path)?;
+                node.writer()?.file = file;
             }
             Op::SeekData | Op::SeekHole => self.seek(step)?,
         }
@@ -173,7 +208,7 @@ impl Player {
 
     fn seek(&self, step: &Step) -> Result<(), Wrong> {
         let from = if step.op == Op::SeekData { SeekFrom::Data(step.at) } else { SeekFrom::Hole(step.at) };
-        let answer = match seek(&self.nodes[step.node].file, from) {
+        let answer = match seek(self.nodes[step.node].file(false), from) {
             Ok(position) => Some(position),
             Err(Errno::NXIO) => None,
             Err(error) => return Err(error.into()),
@@ -186,27 +221,28 @@ impl Player {
     }
 
     fn compare_size(&self, node: usize) -> Result<(), Wrong> {
-        let (found, expected) = (self.nodes[node].file.metadata()?.len(), self.model.size());
+        let (found, expected) = (self.nodes[node].reader.metadata()?.len(), self.model.size());
         if found == expected { Ok(()) } else { Err(Wrong::Size { node, found, expected }) }
     }
 
     fn compare_all(&self, node: usize) -> Result<(), Wrong> {
         self.compare_size(node)?;
         let everything = self.model.size();
-        self.compare(node, false, 0, everything.max(1))?;
-        if self.maps { self.compare(node, true, 0, everything) } else { Ok(()) }
+        self.compare((node, true), false, 0, everything.max(1))?;
+        if self.maps { self.compare((node, true), true, 0, everything) } else { Ok(()) }
     }
 
-    fn compare(&self, node: usize, maps: bool, at: u64, bytes: u64) -> Result<(), Wrong> {
+    fn compare(&self, (node, witness): (usize, bool), maps: bool, at: u64, bytes: u64) -> Result<(), Wrong> {
+        let hands = &self.nodes[node];
         let expected = self.model.range(at, bytes);
         let mut found = vec![0; expected.len()];
         let surface = if maps { "mapping" } else { "read" };
         if maps {
-            self.nodes[node].mapped.copy_from(at as usize, &mut found);
-            self.compare_tail(node, at + bytes)?;
+            hands.mapped(witness).copy_from(at as usize, &mut found);
+            self.compare_tail((node, witness), at + bytes)?;
         } else {
             found.resize(bytes as usize, 0);
-            let read = read_up_to(&self.nodes[node].file, &mut found, at)?;
+            let read = read_up_to(hands.file(witness), &mut found, at)?;
             if read != expected.len() {
                 return Err(Wrong::Short { surface, node, at, found: read, expected: expected.len() });
             }
@@ -224,13 +260,13 @@ impl Player {
     }
 
     /// Behind its end, the file's last page is zero.
-    fn compare_tail(&self, node: usize, end: u64) -> Result<(), Wrong> {
+    fn compare_tail(&self, (node, witness): (usize, bool), end: u64) -> Result<(), Wrong> {
         let size = self.model.size();
         if end < size || size == 0 {
             return Ok(());
         }
         let mut tail = vec![0; self.model.tail() as usize];
-        self.nodes[node].mapped.copy_from(size as usize, &mut tail);
+        self.nodes[node].mapped(witness).copy_from(size as usize, &mut tail);
         match tail.iter().position(|byte| *byte != 0) {
             None => Ok(()),
             Some(index) => Err(Wrong::Byte {
@@ -281,11 +317,11 @@ mod tests {
         player.compare_all(1).unwrap();
         File::options().write(true).open(folder.join("file")).unwrap().write_all_at(&[0], 4097).unwrap();
         for maps in [false, true] {
-            let found = player.compare(1, maps, 0, 9000).map_err(|wrong| wrong.to_string());
+            let found = player.compare((1, true), maps, 0, 9000).map_err(|wrong| wrong.to_string());
             assert!(found.as_ref().is_err_and(|wrong| wrong.contains("byte 0x1001 is 0x00")), "{found:?}");
         }
         File::options().write(true).open(folder.join("file")).unwrap().set_len(5004).unwrap();
-        assert!(player.compare_size(1).is_err() && player.compare(1, false, 0, 9000).is_err());
+        assert!(player.compare_size(1).is_err() && player.compare((1, true), false, 0, 9000).is_err());
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -26,6 +26,8 @@ pub enum Op {
     AllocateKeepingSize,
     Fsync,
     Msync,
+    /// Only the descriptor and the mapping for reading stay open; the next step that writes here opens again
+    CloseWriting,
     /// Close and open again, with O_DIRECT or without
     Reopen,
     ReopenDirect,
@@ -35,7 +37,7 @@ pub enum Op {
 
 impl Op {
     /// How often each comes, in a thousand.
-    const CHANCES: [(Op, u64); 16] = [
+    const CHANCES: [(Op, u64); 17] = [
         (Op::Read, 150),
         (Op::Write, 170),
         (Op::MapRead, 150),
@@ -48,6 +50,7 @@ impl Op {
         (Op::AllocateKeepingSize, 15),
         (Op::Fsync, 20),
         (Op::Msync, 20),
+        (Op::CloseWriting, 60),
         (Op::Reopen, 20),
         (Op::ReopenDirect, 10),
         (Op::SeekData, 25),

@@ -3,3 +3,4 @@
 pub mod clock;
 pub mod mapped;
 pub mod team;
+pub mod watchdog;
