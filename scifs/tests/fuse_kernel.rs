@@ -107,9 +107,11 @@ impl Mounted {
             noexec: false,
             noatime: false,
             allow_other: false,
+            default_permissions: true,
         };
         let config = SessionConfig { workers: 2, write_bytes_max: 1 << 20, readahead_bytes_max: 4096 };
-        let session = Session::mount(&folder, &setting, config, files).unwrap();
+        let session = Session::mount(&folder, &setting, config).unwrap();
+        session.serve(&files).unwrap();
         Self { folder, session: Some(session) }
     }
 }

@@ -25,8 +25,10 @@ pub struct MountSetting {
     pub nodev: bool,
     pub noexec: bool,
     pub noatime: bool,
-    /// Others than the user who mounts may use it; the kernel then checks permissions.
+    /// Others than the user who mounts may use it.
     pub allow_other: bool,
+    /// The kernel checks modes and owners before it asks; nobody else does.
+    pub default_permissions: bool,
 }
 
 #[derive(Debug, Error)]
@@ -53,6 +55,10 @@ pub enum MountError {
         "this kernel speaks FUSE {major}.{minor}, but 7.{minor_min} (Linux 5.4) is the oldest that works; use a newer kernel"
     )]
     Kernel { major: u32, minor: u32, minor_min: u32 },
+    #[error(
+        "this kernel cannot map files that are read and written past its cache; Linux 6.6 is the oldest that can: use a newer kernel"
+    )]
+    SharedMaps,
     #[error("cannot {operation}: {source}")]
     System { operation: &'static str, source: io::Error },
 }
@@ -87,7 +93,10 @@ fn mount_as_root(path: &Path, mode: u32, setting: &MountSetting) -> Result<File,
         rustix::process::getgid().as_raw(),
     );
     if setting.allow_other {
-        data.push_str(",allow_other,default_permissions");
+        data.push_str(",allow_other");
+    }
+    if setting.default_permissions {
+        data.push_str(",default_permissions");
     }
     let mut flags = MountFlags::empty();
     flags.set(MountFlags::RDONLY, setting.read_only);
@@ -133,7 +142,8 @@ fn helper_options(setting: &MountSetting) -> String {
         (setting.read_only, ",ro"),
         (setting.noexec, ",noexec"),
         (setting.noatime, ",noatime"),
-        (setting.allow_other, ",allow_other,default_permissions"),
+        (setting.allow_other, ",allow_other"),
+        (setting.default_permissions, ",default_permissions"),
     ] {
         if set {
             options.push_str(name);

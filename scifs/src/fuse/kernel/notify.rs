@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use super::device::Device;
+use super::permits::{Permit, Permits};
 
 const INVAL_INODE: i32 = 2;
 const INVAL_ENTRY: i32 = 3;
@@ -17,11 +18,18 @@ const DELETE: i32 = 6;
 #[derive(Clone, Debug)]
 pub struct Notifier {
     device: Arc<Device>,
+    permits: Arc<Permits>,
 }
 
 impl Notifier {
-    pub(super) fn new(device: Arc<Device>) -> Self {
-        Self { device }
+    pub(super) fn new(device: Arc<Device>, permits: Arc<Permits>) -> Self {
+        Self { device, permits }
+    }
+
+    /// Asked by a thread before it waits in [`Self::inval_inode`]. `None`: it is the last worker that could serve what the
+    /// kernel writes back, and some other thread has to do it.
+    pub fn may_wait(&self) -> Option<Permit> {
+        self.permits.take()
     }
 
     /// Writes dirty pages of the range back as WRITE requests, then drops all of them. True when this returns; false

@@ -106,10 +106,12 @@ pub enum Operation<'a> {
         mode: u32,
         umask: u32,
     },
+    /// `from_cache`: the kernel fills a page that somebody has mapped, nobody called read(2).
     Read {
         handle: u64,
         offset: u64,
         bytes: u32,
+        from_cache: bool,
     },
     /// `from_cache`: the kernel writes back a dirty mapped page, nobody called write(2).
     Write {
@@ -117,6 +119,8 @@ pub enum Operation<'a> {
         offset: u64,
         data: &'a [u8],
         from_cache: bool,
+        /// The writer may not keep set-user-id and set-group-id bits on the file.
+        kill_privileges: bool,
         flags: u32,
     },
     StatFs,
@@ -213,6 +217,9 @@ pub(super) const OPCODE_INIT: u32 = 26;
 const INIT_EXT: u64 = 1 << 30;
 const GETATTR_FH: u32 = 1;
 const WRITE_CACHE: u32 = 1;
+const WRITE_KILL_SUIDGID: u32 = 1 << 2;
+/// Set for every read(2), never for the page cache's own reads.
+const READ_LOCKOWNER: u32 = 1 << 1;
 const RELEASE_FLOCK_UNLOCK: u32 = 2;
 const LK_FLOCK: u32 = 1;
 const FSYNC_FDATASYNC: u32 = 1;
@@ -271,7 +278,8 @@ pub(super) fn operation<'a>(opcode: u32, from: &mut Reader<'a>) -> Result<Operat
         }
         15 => {
             let (handle, offset) = (from.u64()?, from.u64()?);
-            Op::Read { handle, offset, bytes: from.u32()? }
+            let (bytes, read_flags) = (from.u32()?, from.u32()?);
+            Op::Read { handle, offset, bytes, from_cache: read_flags & READ_LOCKOWNER == 0 }
         }
         16 => write(from)?,
         17 => Op::StatFs,
@@ -384,7 +392,15 @@ fn write<'a>(from: &mut Reader<'a>) -> Result<Operation<'a>, DecodeError> {
     let (handle, offset, bytes) = (from.u64()?, from.u64()?, from.u32()?);
     let (write_flags, _lock_owner, flags, _) = (from.u32()?, from.u64()?, from.u32()?, from.u32()?);
     let data = from.raw(bytes as usize)?;
-    Ok(Operation::Write { handle, offset, data, from_cache: write_flags & WRITE_CACHE != 0, flags })
+    let has = |flag| write_flags & flag != 0;
+    Ok(Operation::Write {
+        handle,
+        offset,
+        data,
+        from_cache: has(WRITE_CACHE),
+        kill_privileges: has(WRITE_KILL_SUIDGID),
+        flags,
+    })
 }
 
 fn release<'a>(opcode: u32, from: &mut Reader<'a>) -> Result<Operation<'a>, DecodeError> {
@@ -432,3 +448,7 @@ fn name<'a>(from: &mut Reader<'a>) -> Result<&'a OsStr, DecodeError> {
     from.u8()?;
     Ok(OsStr::from_bytes(name))
 }
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

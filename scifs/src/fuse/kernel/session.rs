@@ -3,13 +3,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use rustix::io::Errno;
 
 use super::device::Device;
 use super::mount::{self, MountError, MountSetting};
 use super::notify::Notifier;
+use super::permits::{self, Permits};
 use super::reply::Reply;
 use super::request::{self, Forget, Header, OPCODE_INIT, Operation};
 
@@ -21,7 +24,7 @@ pub trait FileSystem: Send + Sync + 'static {
 
 #[derive(Clone, Copy, Debug)]
 pub struct SessionConfig {
-    /// Threads that read requests.
+    /// Threads that read requests; at least two, since one must be free while another waits for the kernel.
     pub workers: usize,
     /// The longest write in one request; a multiple of the page size.
     pub write_bytes_max: usize,
@@ -34,8 +37,10 @@ const MAJOR: u32 = 7;
 const MINOR_MIN: u32 = 31;
 const MINOR: u32 = 38;
 
+// Left to the kernel, because its way is as good and needs no code here: O_TRUNC (it truncates after opening), and
+// clearing set-user-id bits at truncation and change of owner (it sends the mode). Not asked for: reading attributes along with
+// a directory, which would cost a look at each file for a plain `ls`.
 const POSIX_LOCKS: u64 = 1 << 1;
-const ATOMIC_O_TRUNC: u64 = 1 << 3;
 const BIG_WRITES: u64 = 1 << 5;
 const FLOCK_LOCKS: u64 = 1 << 10;
 const PARALLEL_DIROPS: u64 = 1 << 18;
@@ -46,7 +51,6 @@ const INIT_EXT: u64 = 1 << 30;
 const DIRECT_IO_ALLOW_MMAP: u64 = 1 << 36;
 
 const WANTED: u64 = POSIX_LOCKS
-    | ATOMIC_O_TRUNC
     | BIG_WRITES
     | FLOCK_LOCKS
     | PARALLEL_DIROPS
@@ -58,54 +62,67 @@ const WANTED: u64 = POSIX_LOCKS
 /// Room for the header and fixed fields of a WRITE before its data.
 const REQUEST_HEAD_BYTES: usize = 4096;
 
-/// A mount that serves. Unmounted when it is dropped.
+/// A mount. Unmounted when it is dropped.
 #[derive(Debug)]
 pub struct Session {
     mountpoint: PathBuf,
     device: Arc<Device>,
-    workers: Vec<JoinHandle<()>>,
-    features: u64,
+    config: SessionConfig,
+    permits: Arc<Permits>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+    ended: AtomicBool,
 }
 
 impl Session {
-    /// Mounts and answers requests until somebody unmounts. The mount serves when this returns.
+    /// Mounts and agrees with the kernel. Whoever uses the mount already waits for [`Self::serve`].
     pub fn mount(
         mountpoint: &Path,
         setting: &MountSetting,
         config: SessionConfig,
-        files: Arc<dyn FileSystem>,
     ) -> Result<Self, MountError> {
-        let device = Arc::new(Device::new(mount::mount(mountpoint, setting)?));
-        let mut session = Self { mountpoint: mountpoint.into(), device, workers: Vec::new(), features: 0 };
-        session.features = session.handshake(config)?;
-        for number in 0..config.workers.max(1) {
-            let device = Arc::clone(&session.device);
-            let files = Arc::clone(&files);
-            let worker = std::thread::Builder::new()
-                .name(format!("fuse-{number}"))
-                .spawn(move || work(&device, &*files, config.write_bytes_max))
-                .map_err(|source| MountError::System { operation: "start a worker", source })?;
-            session.workers.push(worker);
+        let config = SessionConfig { workers: config.workers.max(2), ..config };
+        let session = Self {
+            device: Arc::new(Device::new(mount::mount(mountpoint, setting)?)),
+            mountpoint: mountpoint.into(),
+            config,
+            permits: Permits::new(config.workers),
+            workers: Mutex::default(),
+            ended: AtomicBool::new(false),
+        };
+        if session.handshake()? & DIRECT_IO_ALLOW_MMAP == 0 {
+            return Err(MountError::SharedMaps);
         }
         Ok(session)
     }
 
-    pub fn notifier(&self) -> Notifier {
-        Notifier::new(Arc::clone(&self.device))
+    /// Answers requests until somebody unmounts. The mount serves when this returns.
+    pub fn serve(&self, files: &Arc<dyn FileSystem>) -> Result<(), MountError> {
+        for number in 0..self.config.workers {
+            let device = Arc::clone(&self.device);
+            let files = Arc::clone(files);
+            let write_bytes_max = self.config.write_bytes_max;
+            let worker = std::thread::Builder::new()
+                .name(format!("fuse-{number}"))
+                .spawn(move || work(&device, &*files, write_bytes_max))
+                .map_err(|source| MountError::System { operation: "start a worker", source })?;
+            self.workers.lock().push(worker);
+        }
+        Ok(())
     }
 
-    /// Whether a file with direct I/O can also be mapped shared.
-    pub fn direct_io_allows_mmap(&self) -> bool {
-        self.features & DIRECT_IO_ALLOW_MMAP != 0
+    pub fn notifier(&self) -> Notifier {
+        Notifier::new(Arc::clone(&self.device), Arc::clone(&self.permits))
     }
 
     /// Waits until the mount is gone, whoever unmounted it.
-    pub fn wait(&mut self) {
-        for worker in self.workers.drain(..) {
+    pub fn wait(&self) {
+        // Held while waiting, so that a second caller waits as well.
+        for worker in self.workers.lock().drain(..) {
             if worker.join().is_err() {
                 tracing::error!("a FUSE worker had panicked");
             }
         }
+        self.ended.store(true, Ordering::Release);
     }
 
     /// Unmounts, also while files are open: their users get errors from then on.
@@ -114,7 +131,8 @@ impl Session {
     }
 
     /// The kernel's first request; nothing else comes before it is answered.
-    fn handshake(&self, config: SessionConfig) -> Result<u64, MountError> {
+    fn handshake(&self) -> Result<u64, MountError> {
+        let config = self.config;
         let system = |source| MountError::System { operation: "speak with the kernel", source };
         let mut buffer = vec![0; REQUEST_HEAD_BYTES * 3];
         let gone = || system(io::Error::from(Errno::NODEV));
@@ -155,7 +173,7 @@ const BACKGROUND_MAX: u16 = 64;
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.workers.is_empty() && self.features != 0 {
+        if self.ended.load(Ordering::Acquire) {
             return;
         }
         if let Err(error) = self.unmount() {
@@ -166,6 +184,7 @@ impl Drop for Session {
 }
 
 fn work(device: &Arc<Device>, files: &dyn FileSystem, write_bytes_max: usize) {
+    permits::become_worker();
     let mut buffer = vec![0; REQUEST_HEAD_BYTES + write_bytes_max];
     loop {
         match device.read(&mut buffer) {
