@@ -127,6 +127,21 @@ fn measure(program: Program, mode: Mode, workload: Workload, effort: u32) -> Res
     program.drive(&child.address, mode, workload, workload.repeats(effort))
 }
 
+/// What TCP alone takes for 64 bytes there and a page back, in nanoseconds.
+pub(crate) fn raw_page_round_trip(spinning: bool, effort: u32) -> Result<f64, BenchError> {
+    raw(spinning, Workload::RoundTrip { answer_bytes: workload::PAGE_BYTES }, effort)
+}
+
+/// What TCP alone takes for one byte of many, in nanoseconds.
+pub(crate) fn raw_stream(spinning: bool, effort: u32) -> Result<f64, BenchError> {
+    raw(spinning, Workload::Stream { message_bytes: 16 * workload::PAGE_BYTES }, effort)
+}
+
+fn raw(spinning: bool, workload: Workload, effort: u32) -> Result<f64, BenchError> {
+    let mode = if spinning { Mode::Spinning } else { Mode::Blocking };
+    measure(Program::TcpFloor, mode, workload, effort)
+}
+
 pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode, BenchError> {
     options.program.serve(options.mode, |address| {
         println!("ready {address}");
