@@ -34,6 +34,11 @@ impl Exit {
     pub fn code(self) -> u8 {
         self as u8
     }
+
+    /// The meaning of a code, if it is one of ours.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::TABLE.iter().map(|(exit, _)| *exit).find(|exit| exit.code() == code)
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -50,5 +55,7 @@ mod tests {
     fn the_codes_are_those_of_mount() {
         let codes: Vec<_> = Exit::TABLE.iter().map(|(exit, _)| exit.code()).collect();
         assert_eq!(codes, [0, 1, 2, 4, 8, 32]);
+        assert!(Exit::TABLE.iter().all(|(exit, _)| Exit::from_code(exit.code()) == Some(*exit)));
+        assert_eq!(Exit::from_code(3), None);
     }
 }

@@ -6,10 +6,12 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::net::UnixDatagram;
 
 use thiserror::Error;
-use tracing::Span;
+use tracing::{Level, Metadata, Span};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::NodeId;
 
@@ -40,6 +42,64 @@ pub fn init(debug: bool) -> Result<(), LoggingError> {
         .finish()
         .try_init()
         .map_err(LoggingError::Twice)
+}
+
+/// Begins to log to syslog, through a socket that is connected to it. What it doesn't take at once is lost.
+pub fn init_syslog(socket: UnixDatagram) -> Result<(), LoggingError> {
+    use tracing_subscriber::util::SubscriberInitExt;
+    // A syslog that hangs must not hang the node.
+    let _ = socket.set_nonblocking(true);
+    let text = std::env::var(LOG_VARIABLE).ok();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter(false, text.as_deref())?)
+        .with_ansi(false)
+        .without_time()
+        .with_level(false)
+        .with_writer(Syslog(socket))
+        .log_internal_errors(false)
+        .finish()
+        .try_init()
+        .map_err(LoggingError::Twice)
+}
+
+/// Makes a datagram of each line, with its priority in front (RFC 3164, as /dev/log has it).
+struct Syslog(UnixDatagram);
+
+impl<'a> MakeWriter<'a> for Syslog {
+    type Writer = SyslogLine<'a>;
+
+    fn make_writer(&'a self) -> SyslogLine<'a> {
+        SyslogLine { socket: &self.0, level: Level::INFO }
+    }
+
+    fn make_writer_for(&'a self, about: &Metadata<'_>) -> SyslogLine<'a> {
+        SyslogLine { socket: &self.0, level: *about.level() }
+    }
+}
+
+struct SyslogLine<'a> {
+    socket: &'a UnixDatagram,
+    level: Level,
+}
+
+impl Write for SyslogLine<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        const DAEMON: u8 = 3 << 3;
+        let severity = match self.level {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            _ => 7,
+        };
+        let mut line = format!("<{}>scifs[{}]: ", DAEMON + severity, std::process::id()).into_bytes();
+        line.extend_from_slice(bytes.trim_ascii_end());
+        let _ = self.socket.send(&line);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Log lines inside of it are about that peer. Made once a connection, not once a message. On the level `error`, so that
@@ -125,6 +185,27 @@ mod tests {
                 .status()
                 .unwrap();
             assert!(status.success(), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_line_for_syslog_is_one_datagram_with_its_priority() {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_level(false)
+            .with_writer(Syslog(ours))
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(page = 5, "slow");
+            tracing::error!("gone");
+        });
+        for (priority, words) in [("<28>scifs[", "slow page=5"), ("<27>scifs[", "gone")] {
+            let mut bytes = [0; 256];
+            let length = theirs.recv(&mut bytes).unwrap();
+            let line = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            assert!(line.starts_with(priority) && line.ends_with(words), "{line}");
         }
     }
 

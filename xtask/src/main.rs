@@ -7,6 +7,7 @@ mod bench;
 mod demo;
 mod error;
 mod guest;
+mod install;
 mod paths;
 mod setup;
 mod test;
@@ -34,6 +35,8 @@ enum Command {
     Bench(bench::Options),
     /// Run every test, or some steps of them
     Test(test::Options),
+    /// Install the command, its manual page, completions and systemd units
+    Install(install::Options),
     /// Install the Debian packages that the other commands need
     Setup(setup::Options),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Test(options) => test::run(&options),
+        Command::Install(options) => install::run(&options),
         Command::Setup(options) => setup::run(&options),
     };
     match outcome {

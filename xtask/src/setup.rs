@@ -16,10 +16,13 @@ pub(crate) enum Capability {
     Rdma,
     /// Mount file systems
     Fuse,
+    /// Build and run the example programs
+    Languages,
 }
 
 impl Capability {
-    pub(crate) const ALL: [Capability; 3] = [Capability::Guest, Capability::Rdma, Capability::Fuse];
+    pub(crate) const ALL: [Capability; 4] =
+        [Capability::Guest, Capability::Rdma, Capability::Fuse, Capability::Languages];
 
     fn packages(self) -> &'static [&'static str] {
         match self {
@@ -37,6 +40,7 @@ impl Capability {
             ],
             Capability::Rdma => &["iproute2", "kmod", "libibverbs1", "ibverbs-providers", "librdmacm1"],
             Capability::Fuse => &["fuse3"],
+            Capability::Languages => &["gcc", "libc6-dev", "python3"],
         }
     }
 }

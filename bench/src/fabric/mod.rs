@@ -2,6 +2,7 @@
 //! processes of their own; rounds of the two alternate, so that what disturbs the machine disturbs both.
 
 mod child;
+mod processors;
 mod program;
 mod rdma_floor;
 mod report;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use self::child::Child;
+use self::processors::Processors;
 use self::program::Program;
 use self::report::{Report, Row};
 use self::workload::{MODES, Mode, WORKLOADS, Workload};
@@ -86,6 +88,8 @@ pub(crate) enum BenchError {
     Fabric(#[from] scios::verbs::FabricError),
     #[error(transparent)]
     Memory(#[from] scios::memory::MemoryError),
+    #[error("cannot choose the processors to run on: {0}")]
+    Processors(std::io::Error),
     #[error("the fabric said {0} where that cannot be")]
     Event(String),
     #[error("nothing happened for {0} s")]
@@ -97,6 +101,7 @@ pub(crate) enum BenchError {
 pub(crate) fn compare(options: &Options) -> Result<ExitCode, BenchError> {
     let (floor, subject) = options.fabric.programs(options.encrypted);
     let targets = options.fabric.targets();
+    let processors = Processors::halves()?;
     let mut report = Report::new(subject.name(), floor.name(), options.rounds);
     for mode in MODES {
         for workload in WORKLOADS {
@@ -106,8 +111,8 @@ pub(crate) fn compare(options: &Options) -> Result<ExitCode, BenchError> {
             }
             let mut row = Row::new(workload, mode, targets);
             for _ in 0..options.rounds {
-                row.floor.push(measure(floor, mode, workload, options.effort)?);
-                row.subject.push(measure(subject, mode, workload, options.effort)?);
+                row.floor.push(measure(&processors, floor, mode, workload, options.effort)?);
+                row.subject.push(measure(&processors, subject, mode, workload, options.effort)?);
             }
             report.add(row);
         }
@@ -122,8 +127,16 @@ pub(crate) fn compare(options: &Options) -> Result<ExitCode, BenchError> {
 }
 
 /// One measurement with a fresh other end: nanoseconds of a round trip, or of one byte, as a median or a mean.
-fn measure(program: Program, mode: Mode, workload: Workload, effort: u32) -> Result<f64, BenchError> {
+fn measure(
+    processors: &Processors,
+    program: Program,
+    mode: Mode,
+    workload: Workload,
+    effort: u32,
+) -> Result<f64, BenchError> {
+    processors.enter_other_end()?;
     let child = Child::start(program, mode)?;
+    processors.enter_driver()?;
     program.drive(&child.address, mode, workload, workload.repeats(effort))
 }
 
@@ -139,7 +152,13 @@ pub(crate) fn raw_stream(spinning: bool, effort: u32) -> Result<f64, BenchError>
 
 fn raw(spinning: bool, workload: Workload, effort: u32) -> Result<f64, BenchError> {
     let mode = if spinning { Mode::Spinning } else { Mode::Blocking };
-    measure(Program::TcpFloor, mode, workload, effort)
+    let measured = || {
+        let processors = Processors::halves()?;
+        measure(&processors, Program::TcpFloor, mode, workload, effort)
+    };
+    // In a thread of its own: the caller goes on on all processors.
+    std::thread::scope(|scope| scope.spawn(measured).join())
+        .unwrap_or_else(|_| Err(BenchError::Event("a panic".into())))
 }
 
 pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode, BenchError> {

@@ -1,52 +1,74 @@
-//! The command line: one module a subcommand. Whatever goes wrong ends in one sentence on stderr and one of the exit
-//! codes of [`Exit`].
+//! The command line: one module a subcommand; without one it mounts. Whatever goes wrong ends in one sentence on stderr
+//! and one of the exit codes of [`Exit`].
 
 mod ask;
+mod completions;
+mod create;
+mod dev;
+mod error;
+mod help;
+mod leave;
+mod manual;
+mod mount;
 mod node;
+mod process;
+mod serving;
 mod show;
+mod stat;
+mod umount;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::control::ControlError;
 use crate::exit::Exit;
-use crate::options::OptionsError;
-use scios::auth::SecretError;
-use scios::logging::LoggingError;
-use scios::node::NodeError;
-use scios::verbs::FabricError;
+use error::CliError;
 
 #[derive(Debug, Parser)]
-#[command(name = "scifs", version, about = ABOUT, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(
+    name = "scifs",
+    version,
+    about = help::ABOUT,
+    long_about = help::LONG_ABOUT,
+    override_usage = "scifs [SOURCE] MOUNTPOINT [-o OPTIONS] [-f] [-d]\n       scifs COMMAND ...",
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    mount: mount::Args,
 }
-
-const ABOUT: &str =
-    "A cluster's memory. Nodes donate memory, find each other and stay in agreement about who is there.";
-
-const EXAMPLES: &str = "\
-A cluster of three on one machine, without any set-up:
-  scifs node -o name=ant,listen=127.0.0.1:7001,memory=256M &
-  scifs node -o name=bee,listen=127.0.0.1:7002,memory=256M,join=127.0.0.1:7001 &
-  scifs node -o name=cat,listen=127.0.0.1:7003,memory=256M,join=127.0.0.1:7001 &
-  scifs status ant
-
-Across machines, nodes need a secret that they share:
-  head -c 32 /dev/urandom > secret; chmod 600 secret
-  scifs node -o listen=10.0.0.1:7000,secret=secret";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Node(node::Args),
+    Umount(umount::Args),
     Status(ask::StatusArgs),
+    Stat(stat::Args),
+    Create(create::Args),
     Ping(ask::PingArgs),
-    Leave(ask::LeaveArgs),
+    Leave(leave::Args),
+    Node(node::Args),
+    /// Run a cluster of several nodes on this machine, to try things
+    #[command(subcommand)]
+    Dev(dev::Command),
+    Completions(completions::Args),
+    Manual(manual::Args),
+    #[command(hide = true)]
+    Guard(mount::GuardArgs),
+}
+
+/// The whole command line as clap sees it.
+fn command() -> clap::Command {
+    Cli::command()
+        .after_long_help(help::after())
+        .after_help("scifs --help has the options and examples; scifs COMMAND --help is about one command")
 }
 
 /// Runs the command that the process was started with.
 pub fn run() -> Exit {
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
@@ -56,10 +78,18 @@ pub fn run() -> Exit {
         }
     };
     let result = match cli.command {
-        Command::Node(args) => node::run(&args),
-        Command::Status(args) => ask::status(&args),
-        Command::Ping(args) => ask::ping(&args),
-        Command::Leave(args) => ask::leave(&args),
+        None => mount::run(cli.mount),
+        Some(Command::Umount(args)) => umount::run(&args),
+        Some(Command::Status(args)) => ask::status(&args),
+        Some(Command::Stat(args)) => stat::run(&args),
+        Some(Command::Create(args)) => create::run(&args),
+        Some(Command::Ping(args)) => ask::ping(&args),
+        Some(Command::Leave(args)) => leave::run(&args),
+        Some(Command::Node(args)) => node::run(&args),
+        Some(Command::Dev(command)) => dev::run(&command),
+        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Manual(_)) => manual::run(),
+        Some(Command::Guard(args)) => mount::guard(&args),
     };
     match result {
         Ok(()) => Exit::Success,
@@ -70,46 +100,43 @@ pub fn run() -> Exit {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-enum CliError {
-    #[error(transparent)]
-    Options(#[from] OptionsError),
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    #[error(transparent)]
-    Logging(#[from] LoggingError),
-    #[error(transparent)]
-    Node(#[from] NodeError),
-    #[error(transparent)]
-    Control(#[from] ControlError),
-    #[error("cannot wait for signals: {0}")]
-    Signals(std::io::Error),
-    #[error("the node says: {0}")]
-    Refused(String),
-    #[error("nobody could be told in time that this node leaves; the others will declare it dead")]
-    NotOrderly,
+/// What a command prints. A reader that has seen enough (`| head`) is no error.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
 }
 
-impl CliError {
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Options(error) => error.exit(),
-            Self::Secret(_) => Exit::Usage,
-            Self::Node(error) => node_exit(error),
-            Self::Control(ControlError::NoNode { .. } | ControlError::Answer { .. })
-            | Self::Refused(_)
-            | Self::NotOrderly => Exit::Failed,
-            Self::Control(ControlError::NameTaken { .. }) => Exit::Usage,
-            Self::Control(_) | Self::Logging(_) | Self::Signals(_) => Exit::System,
+/// Names of every subcommand, to tell a mistyped one from the source of a mount.
+fn command_names() -> Vec<String> {
+    Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_sound_and_every_command_explains_itself() {
+        command().debug_assert();
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+        }
+        let help = command().render_long_help().to_string();
+        for word in ["mount -t fuse scifs /dsm", "scifs dev up", "allow_other", "Exit codes:", "memory=SIZE"]
+        {
+            assert!(help.contains(word), "{word}");
         }
     }
-}
 
-fn node_exit(error: &NodeError) -> Exit {
-    match error {
-        NodeError::Name { .. }
-        | NodeError::Fabric(FabricError::Address { .. } | FabricError::SecretNeeded { .. }) => Exit::Usage,
-        NodeError::Join(_) | NodeError::Ended(_) => Exit::Failed,
-        _ => Exit::System,
+    #[test]
+    fn what_mount_passes_is_a_mount_and_a_word_is_a_command() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap();
+        for line in ["scifs /dsm -o rw,dev,suid", "scifs n1:7000 /dsm -o rw,dev,suid", "scifs -f -d /dsm"] {
+            assert!(parse(line).command.is_none(), "{line}");
+        }
+        assert!(matches!(parse("scifs status /dsm").command, Some(Command::Status(_))));
+        assert!(matches!(parse("scifs dev down /tmp/x").command, Some(Command::Dev(_))));
+        assert!(Cli::try_parse_from(["scifs", "a", "b", "c"]).is_err());
+        assert!(Cli::try_parse_from(["scifs", "-x", "/dsm"]).is_err());
     }
 }

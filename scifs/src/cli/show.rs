@@ -16,11 +16,11 @@ fn bytes(count: u64) -> String {
     if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", units[unit]) }
 }
 
-fn optional_bytes(value: &Value) -> String {
+pub(super) fn optional_bytes(value: &Value) -> String {
     value.as_u64().map_or_else(|| "?".into(), bytes)
 }
 
-fn word(value: &Value) -> &str {
+pub(super) fn word(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
 }
 
@@ -54,6 +54,8 @@ pub(super) fn status(status: &Value) -> String {
         optional_bytes(&status["used_bytes"]),
         optional_bytes(&memory["free_bytes"]),
     );
+    mount(&status["mount"], &mut text);
+    requests(&status["metrics"], &mut text);
     let _ = writeln!(
         text,
         "\n{:>3}  {:<20} {:<24} {:>10} {:>10} {:>5}  role",
@@ -78,6 +80,33 @@ pub(super) fn status(status: &Value) -> String {
         );
     }
     text
+}
+
+fn mount(mount: &Value, text: &mut String) {
+    let Value::Object(fields) = mount else { return };
+    let _ = write!(text, "mounted on {}", word(&mount["mountpoint"]));
+    for (name, value) in fields.iter().filter(|(_, value)| value.is_u64()) {
+        let _ = write!(text, ", {} {value}", name.replace('_', " "));
+    }
+    text.push('\n');
+}
+
+/// How many requests of the kernel there were, of all kinds together, if the node counts them.
+fn requests(metrics: &Value, text: &mut String) {
+    let families = metrics["families"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for family in families.iter().filter(|family| family["name"] == REQUESTS) {
+        let series = family["series"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let sum: u64 = series.iter().filter_map(count).sum();
+        let _ = writeln!(text, "requests {sum}");
+    }
+}
+
+/// What the mount calls the histogram of its requests.
+const REQUESTS: &str = "scifs_fuse_request_ns";
+
+fn count(series: &Value) -> Option<u64> {
+    let value = &series["value"];
+    value.as_u64().or_else(|| value["count"].as_u64()).or_else(|| value["Histogram"]["count"].as_u64())
 }
 
 pub(super) fn round_trips(answer: &Value) -> String {

@@ -9,6 +9,7 @@ mod copyset;
 mod directory;
 mod effects;
 mod engine;
+mod forget;
 mod grants;
 mod held;
 mod holder;
@@ -40,6 +41,7 @@ pub use message::{
 #[cfg(feature = "mutations")]
 pub use mutation::Mutation;
 pub use page_state::{ImpossibleEvent, PageEvent, PageState};
+pub(crate) use placement::Registrars;
 pub use placement::{FirstTouch, Placement, Spread};
 pub use protocol::{Ask, Holders, Loses, Plan, Protocol, Source};
 pub use strict::Strict;

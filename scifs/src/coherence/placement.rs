@@ -35,15 +35,20 @@ impl Placement for Spread {
 /// Registrar and deputy of each extent: a function of its hash and of the members that all nodes of the epoch agree on,
 /// those that joined before it. No table: a jump hash takes a logarithmic number of steps.
 #[derive(Clone, Debug)]
-pub(super) struct Registrars(Vec<MemberNo>);
+pub(crate) struct Registrars(Vec<MemberNo>);
 
 impl Registrars {
-    pub(super) fn new(view: &View) -> Self {
+    pub(crate) fn new(view: &View) -> Self {
         Self(view.members.iter().filter(|m| m.joined < view.epoch).map(|m| m.no).collect())
     }
 
     pub(super) fn registrar(&self, extent: ExtentId) -> MemberNo {
-        self.0.get(jump(extent.hash(), self.0.len())).copied().unwrap_or(MemberNo(0))
+        self.of_hash(extent.hash())
+    }
+
+    /// The registrar of whatever has this hash.
+    pub(crate) fn of_hash(&self, hash: u64) -> MemberNo {
+        self.0.get(jump(hash, self.0.len())).copied().unwrap_or(MemberNo(0))
     }
 
     /// Somebody else than the registrar; nobody if there is nobody else.

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,6 +21,13 @@ pub fn ask(name: &str, request: &str) -> Result<Value, ControlError> {
         .map_err(|error| ControlError::Answer { request: request.into(), what: error.to_string() })?;
     serde_json::from_str(&text)
         .map_err(|error| ControlError::Answer { request: request.into(), what: error.to_string() })
+}
+
+/// The process that listens at a control socket. The kernel knows it, so it is told also of a node that hangs.
+pub fn pid_of(socket: &Path) -> Option<u32> {
+    let stream = UnixStream::connect(socket).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
 }
 
 fn exchange(mut stream: UnixStream, request: &str) -> std::io::Result<String> {

@@ -4,12 +4,14 @@
 //! One exchange a connection: a line with the request, then one JSON document as the answer, then the end.
 
 mod client;
+pub mod mounts;
 mod server;
 
-pub use client::ask;
+pub use client::{ask, pid_of};
+pub(crate) use server::own_folder;
 pub use server::{Answer, Server};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -54,7 +56,22 @@ pub fn folder() -> PathBuf {
     }
 }
 
+const SUFFIX: &str = ".sock";
+
+/// The name of the node with that control socket.
+pub fn name_of(socket: &Path) -> Option<String> {
+    Some(socket.file_name()?.to_str()?.strip_suffix(SUFFIX)?.to_owned())
+}
+
+/// The sockets of the nodes of this user on this machine, also of those that have died, by name.
+pub fn sockets() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder()).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut sockets: Vec<_> = entries.filter(|path| name_of(path).is_some()).collect();
+    sockets.sort();
+    sockets
+}
+
 /// The socket of the node called `name`. A name with a slash is the path itself.
 pub fn socket_path(name: &str) -> PathBuf {
-    if name.contains('/') { PathBuf::from(name) } else { folder().join(format!("{name}.sock")) }
+    if name.contains('/') { PathBuf::from(name) } else { folder().join(format!("{name}{SUFFIX}")) }
 }

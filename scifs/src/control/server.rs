@@ -73,7 +73,7 @@ impl Drop for Server {
 
 /// Makes the folder for its user alone, or checks that it is so: in a shared place like /tmp somebody else could have
 /// made it to read what is asked.
-fn own_folder(folder: &Path) -> Result<(), ControlError> {
+pub(crate) fn own_folder(folder: &Path) -> Result<(), ControlError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -43,8 +43,8 @@ pub enum OptionsError {
     Machine(#[from] MemoryError),
     #[error("a quote is not closed in -o {list:?}")]
     Quote { list: String },
-    #[error("remount is not possible; unmount, then mount with the new options")]
-    Remount,
+    #[error("option {name} is not possible: {instead}")]
+    Refused { name: &'static str, instead: &'static str },
     #[error("cannot read config={path}: {source}; check the path and its permissions")]
     ConfigRead { path: PathBuf, source: std::io::Error },
     #[error("config={path} is longer than {CONFIG_BYTES_MAX} bytes; is it really a configuration file?")]

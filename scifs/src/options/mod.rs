@@ -26,6 +26,8 @@ pub use error::OptionsError;
 pub use mount::{Access, MountOptions};
 pub use size::{Amount, Size, SizeError};
 
+use crate::names::Consistency;
+
 use list::Entry;
 use scios::limits::JOIN_ADDRESSES_MAX;
 
@@ -50,12 +52,6 @@ pub struct Options {
     /// Where Prometheus finds the metrics; without it nowhere.
     pub metrics: Option<HostPort>,
     pub mount: MountOptions,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consistency {
-    Strict,
-    Lazy,
 }
 
 /// What tmpfs takes too: it can be filled, and the machine still works.

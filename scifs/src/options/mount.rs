@@ -5,8 +5,6 @@
 pub enum Access {
     #[default]
     Owner,
-    /// And root (`allow_root`).
-    Root,
     /// Everybody (`allow_other`).
     Everybody,
 }
@@ -18,15 +16,10 @@ pub struct MountOptions {
     pub dev: bool,
     pub suid: bool,
     pub exec: bool,
-    pub sync: bool,
-    pub dirsync: bool,
     pub atime: bool,
     pub access: Access,
-    /// The kernel checks modes and owners. Comes with `allow_other` and `allow_root`: files belong to whoever made them.
-    pub default_permissions: bool,
     pub auto_unmount: bool,
     pub fsname: Option<String>,
-    pub subtype: Option<String>,
     /// What was accepted and changes nothing here, such as `_netdev` and `x-systemd.automount`, as it was given.
     pub kept: Vec<String>,
 }
@@ -38,14 +31,10 @@ impl Default for MountOptions {
             dev: true,
             suid: true,
             exec: true,
-            sync: false,
-            dirsync: false,
             atime: true,
             access: Access::Owner,
-            default_permissions: false,
             auto_unmount: false,
             fsname: None,
-            subtype: None,
             kept: Vec::new(),
         }
     }
@@ -58,7 +47,6 @@ impl MountOptions {
         self.dev = true;
         self.suid = true;
         self.exec = true;
-        self.sync = false;
     }
 
     /// `owner` and `group`: somebody else than root mounts.
@@ -71,10 +59,5 @@ impl MountOptions {
     pub(super) fn restrict_to_data(&mut self) {
         self.restrict();
         self.exec = false;
-    }
-
-    pub(super) fn share_with(&mut self, access: Access) {
-        self.access = access;
-        self.default_permissions = true;
     }
 }

@@ -2,10 +2,10 @@
 
 use scios::limits::{FAILURE_TIMEOUT_MS_MAX, FAILURE_TIMEOUT_MS_MIN, NODE_NAME_BYTES_MAX, SPIN_US_MAX};
 
+use crate::names::Consistency;
+
 use super::list::Entry;
-use super::{
-    Access, AddressError, Consistency, Draft, FabricKind, HostPort, MountOptions, OptionsError, Size,
-};
+use super::{Access, AddressError, Draft, FabricKind, HostPort, MountOptions, OptionsError, Size};
 
 pub(super) struct Known {
     name: &'static str,
@@ -19,8 +19,8 @@ enum Takes {
     Nothing(fn(&mut MountOptions)),
     /// Perhaps a value. It is for mount(8), systemd or an older FUSE, and nothing that this file system does depends on it.
     Whatever(fn(&mut MountOptions)),
-    /// A clear no.
-    Refused(fn() -> OptionsError),
+    /// A clear no, and what to do instead.
+    Refused(&'static str),
 }
 
 const fn value(
@@ -37,6 +37,10 @@ const fn flag(name: &'static str, set: fn(&mut MountOptions)) -> Known {
 
 const fn kept(name: &'static str) -> Known {
     Known { name, takes: Takes::Whatever(|_| {}) }
+}
+
+const fn refused(name: &'static str, instead: &'static str) -> Known {
+    Known { name, takes: Takes::Refused(instead) }
 }
 
 const KNOWN: &[Known] = &[
@@ -86,7 +90,6 @@ const KNOWN: &[Known] = &[
         set(&mut draft.options.metrics, address("metrics", text, HostPort::parse_with_port))
     }),
     value("fsname", "fsname=scifs", |draft, text| set(&mut draft.options.mount.fsname, Ok(text.into()))),
-    value("subtype", "subtype=scifs", |draft, text| set(&mut draft.options.mount.subtype, Ok(text.into()))),
     flag("rw", |mount| mount.read_only = false),
     flag("ro", |mount| mount.read_only = true),
     flag("dev", |mount| mount.dev = true),
@@ -95,21 +98,41 @@ const KNOWN: &[Known] = &[
     flag("nosuid", |mount| mount.suid = false),
     flag("exec", |mount| mount.exec = true),
     flag("noexec", |mount| mount.exec = false),
-    flag("sync", |mount| mount.sync = true),
-    flag("async", |mount| mount.sync = false),
-    flag("dirsync", |mount| mount.dirsync = true),
+    // A write is in the cluster's memory when it returns, whoever asks.
+    kept("sync"),
+    kept("async"),
+    kept("dirsync"),
     flag("atime", |mount| mount.atime = true),
     flag("noatime", |mount| mount.atime = false),
-    flag("allow_other", |mount| mount.share_with(Access::Everybody)),
-    flag("allow_root", |mount| mount.share_with(Access::Root)),
-    flag("default_permissions", |mount| mount.default_permissions = true),
+    flag("allow_other", |mount| mount.access = Access::Everybody),
+    // The kernel always checks modes and owners.
+    kept("default_permissions"),
     flag("auto_unmount", |mount| mount.auto_unmount = true),
     flag("defaults", MountOptions::defaults),
     Known { name: "user", takes: Takes::Whatever(MountOptions::restrict_to_data) },
     flag("users", MountOptions::restrict_to_data),
     flag("owner", MountOptions::restrict),
     flag("group", MountOptions::restrict),
-    Known { name: "remount", takes: Takes::Refused(|| OptionsError::Remount) },
+    refused("remount", "unmount, then mount with the new options"),
+    refused(
+        "allow_root",
+        "FUSE can tell root only together with everybody; use allow_other, which heeds modes and owners",
+    ),
+    refused("kernel_cache", STALE),
+    refused("auto_cache", STALE),
+    refused("writeback_cache", STALE),
+    refused("attr_timeout", STALE),
+    refused("entry_timeout", STALE),
+    refused("negative_timeout", STALE),
+    refused("ac_attr_timeout", STALE),
+    refused("uid", OWNERS),
+    refused("gid", OWNERS),
+    refused("umask", OWNERS),
+    refused("fd", KERNELS),
+    refused("rootmode", KERNELS),
+    refused("user_id", KERNELS),
+    refused("group_id", KERNELS),
+    refused("blkdev", "no block device is behind it; leave it out"),
     kept("nouser"),
     kept("auto"),
     kept("noauto"),
@@ -133,7 +156,31 @@ const KNOWN: &[Known] = &[
     kept("silent"),
     kept("loud"),
     kept("nonempty"),
+    // Of older FUSE file systems: what they ask for is so anyway, or is negotiated with the kernel.
+    kept("subtype"),
+    kept("max_read"),
+    kept("max_write"),
+    kept("max_readahead"),
+    kept("max_background"),
+    kept("big_writes"),
+    kept("large_read"),
+    kept("async_read"),
+    kept("sync_read"),
+    kept("direct_io"),
+    kept("hard_remove"),
+    kept("use_ino"),
+    kept("readdir_ino"),
+    kept("intr"),
+    kept("clone_fd"),
 ];
+
+/// Why options about caches of names and bytes are refused.
+const STALE: &str = "it would show old names or bytes after another node has changed them; leave it out";
+/// Why options about owners are refused.
+const OWNERS: &str =
+    "files belong to whoever makes them and can be changed with chown and chmod; leave it out";
+/// Why options that FUSE programs give the kernel are refused.
+const KERNELS: &str = "scifs gives it to the kernel itself; leave it out";
 
 /// Does what one option says.
 pub(super) fn apply(draft: &mut Draft, entry: &Entry) -> Result<(), OptionsError> {
@@ -162,7 +209,7 @@ pub(super) fn apply(draft: &mut Draft, entry: &Entry) -> Result<(), OptionsError
             kept(&mut draft.options.mount);
             Ok(())
         }
-        (Takes::Refused(error), _) => Err(error()),
+        (Takes::Refused(instead), _) => Err(OptionsError::Refused { name, instead }),
     }
 }
 

@@ -9,14 +9,12 @@
 mod device;
 mod mount;
 mod notify;
-mod permits;
 mod reply;
 mod request;
 mod session;
 
 pub use mount::{MountError, MountSetting};
 pub use notify::Notifier;
-pub use permits::Permit;
 pub use reply::{Attr, DirBuffer, Entry, FileKind, OpenFlags, Reply, StatFs};
 pub use request::{FileLock, Forget, Header, Operation, SetAttr, SetTime};
-pub use session::{FileSystem, Session, SessionConfig};
+pub use session::{FileSystem, Session, SessionConfig, is_worker};

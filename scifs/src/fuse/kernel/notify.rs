@@ -6,7 +6,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use super::device::Device;
-use super::permits::{Permit, Permits};
 
 const INVAL_INODE: i32 = 2;
 const INVAL_ENTRY: i32 = 3;
@@ -14,22 +13,16 @@ const STORE: i32 = 4;
 const DELETE: i32 = 6;
 
 /// Sends notifications to one mount. None of them may be sent by a thread that holds what the handler of a WRITE needs,
-/// or that has a READ of the same page to answer: the kernel waits for both.
+/// or that has a READ of the same page to answer: the kernel waits for both. And of the workers ([`super::is_worker`]) one
+/// at least must never wait in one, to serve those requests.
 #[derive(Clone, Debug)]
 pub struct Notifier {
     device: Arc<Device>,
-    permits: Arc<Permits>,
 }
 
 impl Notifier {
-    pub(super) fn new(device: Arc<Device>, permits: Arc<Permits>) -> Self {
-        Self { device, permits }
-    }
-
-    /// Asked by a thread before it waits in [`Self::inval_inode`]. `None`: it is the last worker that could serve what the
-    /// kernel writes back, and some other thread has to do it.
-    pub fn may_wait(&self) -> Option<Permit> {
-        self.permits.take()
+    pub(super) fn new(device: Arc<Device>) -> Self {
+        Self { device }
     }
 
     /// Writes dirty pages of the range back as WRITE requests, then drops all of them. True when this returns; false

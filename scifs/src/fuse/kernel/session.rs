@@ -1,5 +1,6 @@
 //! One mount from INIT to its end: negotiates with the kernel, then workers read requests and call the file system.
 
+use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,9 +13,17 @@ use rustix::io::Errno;
 use super::device::Device;
 use super::mount::{self, MountError, MountSetting};
 use super::notify::Notifier;
-use super::permits::{self, Permits};
 use super::reply::Reply;
 use super::request::{self, Forget, Header, OPCODE_INIT, Operation};
+
+thread_local! {
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread is one that reads requests.
+pub fn is_worker() -> bool {
+    IS_WORKER.get()
+}
 
 /// Answers requests. Called by the workers, several at a time; it must not wait for another request or for a peer,
 /// but keep the [`Reply`] and answer later.
@@ -68,7 +77,6 @@ pub struct Session {
     mountpoint: PathBuf,
     device: Arc<Device>,
     config: SessionConfig,
-    permits: Arc<Permits>,
     workers: Mutex<Vec<JoinHandle<()>>>,
     ended: AtomicBool,
 }
@@ -85,7 +93,6 @@ impl Session {
             device: Arc::new(Device::new(mount::mount(mountpoint, setting)?)),
             mountpoint: mountpoint.into(),
             config,
-            permits: Permits::new(config.workers),
             workers: Mutex::default(),
             ended: AtomicBool::new(false),
         };
@@ -111,7 +118,7 @@ impl Session {
     }
 
     pub fn notifier(&self) -> Notifier {
-        Notifier::new(Arc::clone(&self.device), Arc::clone(&self.permits))
+        Notifier::new(Arc::clone(&self.device))
     }
 
     /// Waits until the mount is gone, whoever unmounted it.
@@ -184,7 +191,7 @@ impl Drop for Session {
 }
 
 fn work(device: &Arc<Device>, files: &dyn FileSystem, write_bytes_max: usize) {
-    permits::become_worker();
+    IS_WORKER.set(true);
     let mut buffer = vec![0; REQUEST_HEAD_BYTES + write_bytes_max];
     loop {
         match device.read(&mut buffer) {

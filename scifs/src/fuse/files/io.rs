@@ -1,0 +1,204 @@
+//! Reading and writing: by read(2) and write(2), which go past the page cache, and by the page cache for mappings.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use scios::limits::PAGE_BYTES;
+
+use super::Inner;
+use super::answer::{errno, mismatch};
+use super::attributes;
+use super::convert;
+use super::handles::Handle;
+use super::lanes::Lane;
+use super::present::{Present, fault, wait};
+use crate::fuse::kernel::Reply;
+use crate::names::limits::FILE_BYTES_MAX;
+use crate::names::{self, Changes, Command};
+
+const O_APPEND: u32 = 0o2000;
+
+/// The bytes of one write, where they go and who waits.
+pub(super) struct Write {
+    pub(super) handle: Arc<Handle>,
+    pub(super) offset: u64,
+    pub(super) data: Vec<u8>,
+    /// Of the open file, at the moment of the write.
+    pub(super) flags: u32,
+    pub(super) kill_privileges: bool,
+    pub(super) reply: Reply,
+}
+
+/// read(2). A reader that comes to what this node takes for the end asks whether it is still there.
+pub(super) fn read(
+    inner: &Arc<Inner>,
+    present: Arc<Present>,
+    handle: Arc<Handle>,
+    (offset, bytes): (u64, u32),
+    reply: Reply,
+) {
+    if offset.saturating_add(u64::from(bytes)) <= handle.file.size() {
+        return read_known(&present, &handle, (offset, bytes), reply);
+    }
+    inner.later(Lane::Ask, reply, move |_, reply| match attributes::attr(&present, handle.inode) {
+        Ok(attr) => {
+            handle.file.grow(attr.size);
+            let left = attr.size.saturating_sub(offset);
+            let bytes = bytes.min(u32::try_from(left).unwrap_or(u32::MAX));
+            read_known(&present, &handle, (offset, bytes), reply);
+        }
+        Err(errno) => reply.error(errno),
+    });
+}
+
+fn read_known(present: &Present, handle: &Handle, (offset, bytes): (u64, u32), reply: Reply) {
+    if bytes == 0 {
+        return reply.data(&[]);
+    }
+    present.pages.read(&handle.file, offset, bytes as usize, move |result| match result {
+        Ok(data) => reply.data(&data),
+        Err(error) => reply.error(fault(error)),
+    });
+}
+
+/// The page cache wants one page for a mapping, and holds that page's lock until it is answered.
+pub(super) fn fill(
+    inner: &Arc<Inner>,
+    present: Arc<Present>,
+    handle: Arc<Handle>,
+    (offset, bytes): (u64, u32),
+    reply: Reply,
+) {
+    // More than a page is a read-ahead. It would hold one page's lock while it waits for another's owner, who may be
+    // waiting for the first; refused, the pages are asked for one by one when they are touched.
+    let page = match u32::try_from(offset / PAGE_BYTES as u64) {
+        Ok(page) if bytes as usize <= PAGE_BYTES => page,
+        _ => return reply.error(Errno::AGAIN),
+    };
+    if offset < handle.file.size() {
+        return fill_known(&present, &handle, page, reply);
+    }
+    inner.later(Lane::Ask, reply, move |_, reply| match attributes::attr(&present, handle.inode) {
+        Ok(attr) if offset < attr.size => {
+            handle.file.grow(attr.size);
+            fill_known(&present, &handle, page, reply);
+        }
+        // The process gets SIGBUS, as for every page behind the end.
+        Ok(_) => reply.error(Errno::IO),
+        Err(errno) => reply.error(errno),
+    });
+}
+
+fn fill_known(present: &Present, handle: &Handle, page: u32, reply: Reply) {
+    present.pages.map_read(&handle.file, page, move |result| match result {
+        Ok(bytes) => reply.data(bytes),
+        Err(error) => {
+            tracing::warn!(%error, page, "a mapped page could not be had");
+            reply.error(Errno::IO);
+        }
+    });
+}
+
+/// The kernel writes a dirty mapped page back. Never waits: somebody waits for this with locks held.
+pub(super) fn write_back(
+    inner: &Inner,
+    present: &Present,
+    handle: &Handle,
+    offset: u64,
+    data: &[u8],
+    reply: Reply,
+) {
+    match present.pages.write_back(&handle.file, offset, data) {
+        Ok(()) => {
+            inner.written.mark(handle.inode);
+            reply.written(data.len() as u32);
+        }
+        Err(error) => reply.error(fault(error)),
+    }
+}
+
+/// write(2).
+pub(super) fn write(inner: &Arc<Inner>, present: Arc<Present>, write: Write) {
+    let end = write.offset.saturating_add(write.data.len() as u64);
+    if end > FILE_BYTES_MAX {
+        return write.reply.error(Errno::FBIG);
+    }
+    let privileged = write.handle.privileged.load(std::sync::atomic::Ordering::Relaxed);
+    let inside = write.flags & O_APPEND == 0 && end <= write.handle.file.size();
+    if inside && !(write.kill_privileges && privileged) {
+        return write_inside(inner, &present, write);
+    }
+    let Write { handle, offset, data, flags, kill_privileges, reply } = write;
+    inner.later(Lane::Ask, reply, move |inner, reply| {
+        let kept = if kill_privileges && privileged { drop_privileges(inner, &present, &handle) } else { Ok(()) };
+        let done = kept.and_then(|()| {
+            if flags & O_APPEND != 0 {
+                append(&present, &handle, data)
+            } else {
+                write_and_grow(&present, &handle, offset, &data)
+            }
+        });
+        inner.written.mark(handle.inode);
+        match done {
+            Ok(bytes) => reply.written(bytes),
+            Err(errno) => reply.error(errno),
+        }
+    });
+}
+
+fn write_inside(inner: &Inner, present: &Present, write: Write) {
+    let Write { handle, offset, data, reply, .. } = write;
+    inner.written.mark(handle.inode);
+    let bytes = data.len() as u32;
+    present.pages.write(&handle.file, offset, data, move |result| match result {
+        Ok(()) => reply.written(bytes),
+        Err(error) => reply.error(fault(error)),
+    });
+}
+
+/// First the bytes, then the size: nobody sees the file longer and finds zeros there. Bytes that were cut off in
+/// between are written once more, so that the whole write is as if done at the moment the file grew.
+fn write_and_grow(present: &Present, handle: &Handle, offset: u64, data: &[u8]) -> Result<u32, Errno> {
+    let size = offset.saturating_add(data.len() as u64);
+    for attempt in 0_u32.. {
+        let before = handle.file.layout();
+        wait(|done| present.pages.write(&handle.file, offset, data.to_vec(), done))?;
+        if attempt == 0 {
+            let command = Command::Grow { inode: handle.inode, size, now: convert::now() };
+            present.names.run(&command).map_err(errno)?;
+            // A file that was cut meanwhile is shorter again; then its new layout says so.
+            if handle.file.layout() == before {
+                handle.file.grow(size);
+            }
+        }
+        if handle.file.layout() == before || attempt >= REWRITES_MAX {
+            break;
+        }
+    }
+    Ok(data.len() as u32)
+}
+
+/// A file that is cut again during every one of so many attempts belongs to whoever cuts it.
+const REWRITES_MAX: u32 = 8;
+
+/// The cluster says where the end is, and moves it: two appending nodes never write to one place.
+fn append(present: &Present, handle: &Handle, data: Vec<u8>) -> Result<u32, Errno> {
+    let bytes = data.len() as u64;
+    let command = Command::Append { inode: handle.inode, bytes, now: convert::now() };
+    match present.names.run(&command).map_err(errno)?.answer {
+        names::Answer::Appended { offset, attr } => {
+            handle.file.grow(attr.size);
+            wait(|done| present.pages.write(&handle.file, offset, data, done))?;
+            Ok(bytes as u32)
+        }
+        _ => Err(mismatch("append")),
+    }
+}
+
+fn drop_privileges(inner: &Inner, present: &Present, handle: &Handle) -> Result<(), Errno> {
+    let changes = Changes { drop_privileges: true, ..Changes::default() };
+    let command = Command::SetAttr { inode: handle.inode, changes, now: convert::now() };
+    present.names.run(&command).map_err(errno)?;
+    inner.opens.set_privileged(handle.inode, false);
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! What lies on top of one membership: its names, pages and locks, and how they reach the cluster.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use scios::cluster::{Machine, View};
+use scios::memory::{Memory, MemoryError};
+use scios::node::{AnyCluster, LifeParts};
+use scios::rpc::{Rpc, Service};
+
+use super::post::{LOCK_KINDS, LockPost};
+use crate::coherence::{self, Epoch, MemberNo};
+use crate::fuse::files::Present;
+use crate::locks::{Locks, Post};
+use crate::names::{Founding, NamesClient, Watch};
+use crate::node::{Files, KernelCache, Membership, NodeMember, NodeView, Pages, PagesConfig};
+
+/// The parts of one membership, from before its endpoint starts to its end.
+pub(super) struct LifeAbove {
+    names: Arc<NamesClient>,
+    pages: Arc<Pages>,
+    memory: Arc<Memory>,
+    link: Arc<ToCluster>,
+    post: Arc<LockPost>,
+    me: scios::NodeId,
+    present: OnceLock<Arc<Present>>,
+}
+
+impl LifeAbove {
+    /// Registers everything with the endpoint.
+    pub(super) fn begin(
+        parts: &LifeParts<'_>,
+        files: &Arc<Files>,
+        cache: Arc<dyn KernelCache>,
+        watch: Arc<dyn Watch>,
+        (founding, patience): (&Founding, Duration),
+    ) -> Result<Self, MemoryError> {
+        let link = Arc::new(ToCluster::default());
+        link.rpc.get_or_init(|| Arc::clone(parts.rpc));
+        let membership = Arc::clone(&link) as Arc<dyn Membership>;
+        let pages = Pages::new(PagesConfig::new(parts.rpc, files, cache, membership))?;
+        let names = NamesClient::new(parts.rpc, founding, patience, watch);
+        let post = LockPost { pages: Arc::clone(&pages), link: Arc::clone(&link), locks: OnceLock::new() };
+        let post = Arc::new(post);
+        parts.rpc.serve(LOCK_KINDS, Arc::clone(&post) as Arc<dyn Service>);
+        let (memory, me) = (Arc::clone(parts.memory), parts.id);
+        Ok(Self { names, pages, memory, link, post, me, present: OnceLock::new() })
+    }
+
+    pub(super) fn machine(&self) -> Box<dyn Machine> {
+        self.names.machine()
+    }
+
+    /// Returns what requests of the mount are answered from.
+    pub(super) fn set_cluster(&self, cluster: &Arc<AnyCluster>) -> Arc<Present> {
+        self.names.set_cluster(cluster);
+        if self.link.cluster.set(Arc::clone(cluster)).is_err() {
+            tracing::error!("a membership was given its cluster twice");
+        }
+        let present = || Present {
+            names: Arc::clone(&self.names),
+            pages: Arc::clone(&self.pages),
+            locks: OnceLock::new(),
+            cluster: Arc::clone(cluster),
+            memory: Arc::clone(&self.memory),
+        };
+        Arc::clone(self.present.get_or_init(|| Arc::new(present())))
+    }
+
+    pub(super) fn view(&self, view: &View) {
+        let members = view.members().map(|member| NodeMember {
+            number: member.number,
+            node: member.id,
+            address: member.address.clone(),
+            joined: member.joined,
+        });
+        let view = NodeView { departures: view.departures, members: members.collect() };
+        self.pages.view(&view);
+        let Some(me) = view.members.iter().find(|member| member.node == self.me) else { return };
+        let Some(present) = self.present.get() else { return };
+        match present.locks.get() {
+            Some(locks) => locks.view(to_engine(&view)),
+            None => self.begin_locks(present, MemberNo(me.number), &view),
+        }
+    }
+
+    fn begin_locks(&self, present: &Present, me: MemberNo, view: &NodeView) {
+        let post = Arc::clone(&self.post) as Arc<dyn Post>;
+        let locks = present.locks.get_or_init(|| Locks::new(me, to_engine(view), post));
+        self.post.locks.get_or_init(|| Arc::downgrade(locks));
+    }
+
+    pub(super) fn pages(&self) -> &Arc<Pages> {
+        &self.pages
+    }
+
+    /// Whoever waits for something of this membership gets an error.
+    pub(super) fn end(&self) {
+        self.pages.end();
+        self.names.end();
+        if let Some(locks) = self.present.get().and_then(|present| present.locks.get()) {
+            locks.end();
+        }
+    }
+}
+
+fn to_engine(view: &NodeView) -> coherence::View {
+    let member = |member: &NodeMember| coherence::Member {
+        no: MemberNo(member.number),
+        joined: Epoch(member.joined),
+    };
+    let mut members: Vec<_> = view.members.iter().map(member).collect();
+    members.sort_by_key(|member| member.no);
+    coherence::View { epoch: Epoch(view.departures), members }
+}
+
+/// The cluster as pages know it; there is none until the endpoint has been made.
+#[derive(Default)]
+pub(super) struct ToCluster {
+    cluster: OnceLock<Arc<AnyCluster>>,
+    rpc: OnceLock<Arc<Rpc>>,
+}
+
+impl ToCluster {
+    pub(super) fn disconnect(&self, number: MemberNo) {
+        let Some(cluster) = self.cluster.get() else { return };
+        let view = cluster.view();
+        let member = view.members().find(|member| member.number == number.0);
+        if let (Some(member), Some(rpc)) = (member, self.rpc.get()) {
+            rpc.fabric().disconnect(member.id);
+        }
+    }
+}
+
+impl Membership for ToCluster {
+    fn may_act(&self) -> bool {
+        self.cluster.get().is_some_and(|cluster| cluster.may_act())
+    }
+
+    fn report_break(&self, departures: u64) {
+        if let Some(cluster) = self.cluster.get() {
+            cluster.report_break(departures);
+        }
+    }
+
+    fn rejoin(&self, why: &str) {
+        tracing::error!(why, "this node leaves, to join again as a new member");
+        if let Some(cluster) = self.cluster.get() {
+            cluster.leave();
+        }
+    }
+}

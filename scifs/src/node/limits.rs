@@ -1,0 +1,37 @@
+//! Every bound of this folder, by name.
+
+use std::time::Duration;
+
+/// Slices of the page space with a lock each. All members must have the same number; a power of two.
+pub(super) const SHARDS: usize = 32;
+
+/// How long a page stays with a winner before it has to be given on: long enough for the process to be woken and to store,
+/// short beside a round trip between kernels.
+pub(super) const HOLD_MIN: Duration = Duration::from_micros(60);
+
+/// Bytes that may wait for one member that isn't connected or doesn't take them. Beyond that they count as lost.
+pub(super) const LINK_QUEUE_BYTES_MAX: usize = 32 << 20;
+
+/// Between two attempts to connect to a member, and between two reports of a break.
+pub(super) const REDIAL_EVERY: Duration = Duration::from_millis(200);
+
+/// Messages of nodes that are in no view of this node yet, for each shard.
+pub(super) const STRANGERS_MAX: usize = 4096;
+
+/// Frames of each shard that are kept for a moment after their pages left, since contended pages come back.
+pub(super) const SPARE_FRAMES_MAX: usize = 16;
+
+/// Pages that are fetched ahead of a file that is read in order.
+pub(super) const AHEAD_PAGES_MAX: u32 = 512;
+
+/// Inodes of deleted files that are remembered, to ignore what members that don't know yet say about them.
+pub(super) const GONE_FILES_MAX: usize = 65_536;
+
+/// Requests that wait for memory. Further ones are refused at once.
+pub(super) const PARKED_MAX: usize = 4096;
+
+/// How long requests wait for memory while none is given back.
+pub(super) const PARKED_FOR: Duration = Duration::from_millis(500);
+
+/// Pages in one request from or to a file.
+pub(super) const ACCESS_PAGES_MAX: u64 = 65_536;

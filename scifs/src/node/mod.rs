@@ -1,0 +1,44 @@
+//! The node's pages: the one place where the effects of the coherence engine are performed.
+//!
+//! Read in this order: [`Pages`] (`pages.rs`: the parts, and who runs what), `turn.rs` (inputs in, effects out, under a shard's lock),
+//! `requests.rs` (what the kernel and the daemon ask for), `revoker.rs` (how pages are taken back from the kernel), `peers.rs` and
+//! `link.rs` (how messages reach other members), `lifecycle.rs` (truncation, deletion, memberships), `eviction.rs`. `WIRE.md` has the
+//! bytes that travel.
+
+mod access;
+mod ahead;
+mod eviction;
+mod fault;
+mod file;
+mod files;
+mod gate;
+mod kernel_cache;
+mod layout;
+mod lifecycle;
+mod limits;
+mod link;
+mod pages;
+mod peers;
+mod placement;
+mod post;
+mod requests;
+mod revoker;
+mod shard;
+mod survey;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod tokens;
+mod turn;
+mod view;
+mod wire;
+
+pub use fault::PageFault;
+pub use file::{File, Resizing};
+pub use files::Files;
+pub use kernel_cache::{KernelCache, NoKernelCache};
+pub use layout::{Layout, Piece};
+pub use pages::{Pages, PagesConfig};
+pub use placement::{FreeMemory, Roomy};
+pub use survey::FileStat;
+pub use view::{Membership, NodeMember, NodeView};

@@ -1,0 +1,37 @@
+//! One slice of the page space: an engine, and who waits for its answers. Everything here is behind the shard's lock.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use scios::NodeId;
+
+use super::access::Waiting;
+use super::limits::SHARDS;
+use super::peers::Roster;
+use super::tokens::Tokens;
+use crate::coherence::{Engine, ExtentId, Message, PageId};
+
+#[derive(Default)]
+pub(super) struct Shard {
+    /// From the first view with this node in it on, until the membership ends.
+    pub(super) engine: Option<Engine>,
+    pub(super) ended: bool,
+    pub(super) waiting: Tokens<Waiting>,
+    pub(super) roster: Arc<Roster>,
+    /// What nodes said that are no members yet as far as this shard knows, in order.
+    pub(super) strangers: VecDeque<Stranger>,
+    /// Pages that the kernel is dropping, and whether it has asked for the page again in the meantime.
+    pub(super) dropping: HashMap<PageId, bool>,
+    /// Frames without a page, oldest first.
+    pub(super) spare: VecDeque<PageId>,
+}
+
+pub(super) struct Stranger {
+    pub(super) node: NodeId,
+    pub(super) message: Message,
+    pub(super) body: Vec<u8>,
+}
+
+pub(super) fn number_of(extent: ExtentId) -> usize {
+    extent.hash() as usize % SHARDS
+}

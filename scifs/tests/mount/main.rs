@@ -1,0 +1,4 @@
+//! Real mounts: what programs see of files, on one node and on several.
+
+mod one;
+mod support;
