@@ -4,7 +4,7 @@
 //! These start daemons and mount: they need root and /dev/fuse, so they run when asked for (`cargo xtask test hostile`).
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use scifs_tests::hostile::cluster::{Cluster, Trouble, run};
@@ -136,7 +136,20 @@ fn a_stopped_node_is_given_up_and_comes_back() -> Outcome {
             break;
         }
     }
+    wait_until_served(&cluster, 2)?;
     serve_again(&cluster, &[0, 1, 2], "after")
+}
+
+/// A node that was expelled says EIO until it is a member again.
+fn wait_until_served(cluster: &Cluster, node: usize) -> Outcome {
+    let deadline = Instant::now() + BOUND;
+    loop {
+        match cluster.program(node, "served-again")?.ask("map", BOUND) {
+            Answer::Value(0) => return Ok(()),
+            answer => assert!(answer.is_bounded_and_sane() && Instant::now() < deadline, "{answer:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -196,9 +209,9 @@ fn an_unmount_under_open_mappings_is_refused_or_lazy_and_harms_nobody() -> Outco
         assert!(answer.is_bounded_and_sane(), "{order} after the unmount: {answer:?}");
     }
     drop(programs.pop());
-    let deadline = std::time::Instant::now() + BOUND;
+    let deadline = Instant::now() + BOUND;
     while cluster.runs(2) {
-        assert!(std::time::Instant::now() < deadline, "the node runs on, though nobody uses its mount");
+        assert!(Instant::now() < deadline, "the node runs on, though nobody uses its mount");
         std::thread::sleep(Duration::from_millis(10));
     }
     // It has left in an orderly way: what only it had is with the others now.

@@ -48,9 +48,9 @@ struct Options {
     /// Tests whose name contains this, or is this with a `=` in front
     #[arg(long, default_value = "")]
     only: String,
-    /// The longest pause between accesses, in µs; about as long as a page takes to move
-    #[arg(long, default_value_t = 120)]
-    pause_us: u64,
+    /// How many µs a page takes to move from node to node, instead of measuring it: pauses follow from it
+    #[arg(long)]
+    move_us: Option<u64>,
     /// After how many seconds a quarter of a test is said to hang
     #[arg(long, default_value_t = 60)]
     patience_s: u64,
@@ -95,7 +95,7 @@ fn litmus(options: &Options) -> Result<bool, String> {
         folders: folders(&options.dirs)?,
         iterations: options.iterations,
         seed: options.seed,
-        delay_log2: u64::from((options.pause_us.max(1) * 1000).ilog2()).max(7),
+        move_ns: options.move_us.map(|us| us.saturating_mul(1000)),
         sabotage: options.sabotage,
         patience: Duration::from_secs(options.patience_s),
     };

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 use super::program::{REGISTERS_MAX, THREADS_MAX};
-use crate::shared::clock::now_ns;
+use crate::shared::clock::{SLEEPER_LATE_NS, nap, now_ns};
 use crate::shared::mapped::{Access, Mapped, Width};
 
 /// Iterations that one round can have.
@@ -18,14 +18,19 @@ pub const ROUND_MAX: usize = 1024;
 const LINE: usize = 64;
 const ARRIVED_AT: usize = 0;
 const START_AT: usize = LINE;
+/// How many sleep until the start.
+const SLEEPERS_AT: usize = 2 * LINE;
 /// A line a thread: iteration, instruction.
-const DOING_AT: usize = 2 * LINE;
+const DOING_AT: usize = 3 * LINE;
 const REGISTERS_AT: usize = DOING_AT + THREADS_MAX * LINE;
 const BYTES: usize = REGISTERS_AT + ROUND_MAX * REGISTERS_MAX * 8;
 /// From the last arrival to the start: everybody who spins has seen it by then.
 const LEAD_NS: u64 = 1_500;
-/// Looks at the meeting point before giving up the processor: some of those we wait for may need it.
+/// Looks at the meeting point before giving up the processor, and before sleeping: those we wait for need it, and so do the
+/// daemons that serve them.
 const SPINS: u32 = 200;
+const YIELDS_END: u32 = SPINS + 30;
+const NAP_NS: u64 = 20_000;
 
 #[derive(Debug)]
 pub struct Control {
@@ -60,20 +65,31 @@ impl Control {
     /// Waits until all threads have come here for this iteration; returns when they may start.
     pub fn meet(&self, threads: u64, iteration: u64) -> u64 {
         let (arrived, start) = (self.memory.word(ARRIVED_AT), self.memory.word(START_AT));
+        let sleepers = self.memory.word(SLEEPERS_AT);
         let before = start.load(Ordering::Acquire);
         if arrived.fetch_add(1, Ordering::AcqRel) + 1 == threads * (iteration + 1) {
-            let at_ns = now_ns() + LEAD_NS;
+            let sleep = sleepers.swap(0, Ordering::AcqRel) > 0;
+            let at_ns = now_ns() + if sleep { SLEEPER_LATE_NS } else { LEAD_NS };
             start.store(at_ns, Ordering::Release);
             return at_ns;
         }
-        let mut spins = 0;
+        let mut looks = 0;
         loop {
             let at_ns = start.load(Ordering::Acquire);
             if at_ns != before {
                 return at_ns;
             }
-            spins += 1;
-            if spins < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
+            looks += 1;
+            match looks {
+                0..SPINS => std::hint::spin_loop(),
+                SPINS..YIELDS_END => std::thread::yield_now(),
+                _ => {
+                    if looks == YIELDS_END {
+                        sleepers.fetch_add(1, Ordering::AcqRel);
+                    }
+                    nap(NAP_NS);
+                }
+            }
         }
     }
 

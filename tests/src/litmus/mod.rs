@@ -2,9 +2,10 @@
 //! said to be one file system. Zero outcomes may be seen that x86-TSO forbids.
 //!
 //! `program` is a test as data, `shapes` the table of them, `tso` what the memory model allows; `place` lays variables out
-//! in files, `play` is a thread of a test in its process, `run` starts the processes, `verdict` judges what they saw.
+//! in files, `pace` says how long threads wait for each other, `play` is a thread of a test in its process, `run` starts the processes, `verdict` judges what they saw.
 
 pub mod control;
+pub mod pace;
 pub mod place;
 pub mod play;
 pub mod program;

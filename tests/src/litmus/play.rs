@@ -13,9 +13,6 @@ use crate::shared::clock::wait_until;
 use crate::shared::mapped::{Access, Mapped, Width};
 use crate::shared::team;
 
-/// Delays are uniform up to 2^n ns; the smallest n is this.
-const SHORTEST_DELAY_LOG2: u64 = 7;
-
 /// One round of one thread. Everything random in it follows from the seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
@@ -28,7 +25,8 @@ pub struct Order {
     pub sparing: bool,
     /// Do the accesses backwards in half of the iterations: what a test of the tests must notice.
     pub sabotage: bool,
-    pub delay_log2: u64,
+    /// Delays are uniform up to 2^n ns, n from the first of these to the second.
+    pub delay_log2: (u64, u64),
     pub seed: u64,
     pub stem: String,
 }
@@ -36,8 +34,8 @@ pub struct Order {
 impl Order {
     pub fn line(&self) -> String {
         let Order { test, thread, node, layout, instances, sparing, sabotage, delay_log2, seed, stem } = self;
-        let layout = layout.name();
-        format!("{test} {thread} {node} {layout} {instances} {sparing} {sabotage} {delay_log2} {seed} {stem}")
+        let (layout, (low, high)) = (layout.name(), delay_log2);
+        format!("{test} {thread} {node} {layout} {instances} {sparing} {sabotage} {low} {high} {seed} {stem}")
     }
 
     pub fn parse(line: &str) -> Option<Self> {
@@ -50,7 +48,7 @@ impl Order {
             instances: words.next()?.parse().ok()?,
             sparing: words.next()?.parse().ok()?,
             sabotage: words.next()?.parse().ok()?,
-            delay_log2: words.next()?.parse().ok()?,
+            delay_log2: (words.next()?.parse().ok()?, words.next()?.parse().ok()?),
             seed: words.next()?.parse().ok()?,
             stem: words.next()?.into(),
         })
@@ -150,7 +148,8 @@ impl Player<'_> {
     /// interleaving is likely. Often threads also pause between accesses: pages then move in the middle of a thread, which
     /// they hardly would otherwise, with a page that stays for a minimum time.
     fn delays_ns(&self, chance: &mut Chance, accesses: usize) -> Vec<u64> {
-        let scale_ns = 1 << chance.common.between(SHORTEST_DELAY_LOG2, self.order.delay_log2 + 1);
+        let (low, high) = self.order.delay_log2;
+        let scale_ns = 1 << chance.common.between(low, high + 1);
         let own = &mut chance.own;
         let pauses = own.percent(70);
         let mut delay = |index| match index {
@@ -230,7 +229,7 @@ mod tests {
             instances: 250,
             sparing: true,
             sabotage: false,
-            delay_log2: 17,
+            delay_log2: (7, 17),
             seed: 7,
             stem: "litmus-1-2".into(),
         };

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::control::{Control, ROUND_MAX};
+use super::pace;
 use super::place::Layout;
 use super::play::{Order, file_path};
 use super::program::{Program, THREADS_MAX};
@@ -24,8 +25,8 @@ pub struct Plan {
     pub folders: Vec<PathBuf>,
     pub iterations: usize,
     pub seed: u64,
-    /// The longest pauses between accesses are about 2^this nanoseconds: as long as some pages take to move.
-    pub delay_log2: u64,
+    /// How long a page takes to move, if it isn't to be measured.
+    pub move_ns: Option<u64>,
     /// See `Order::sabotage`.
     pub sabotage: bool,
     /// How long a round may take before its processes are said to hang.
@@ -39,6 +40,7 @@ pub struct Runner<'a> {
     control_path: PathBuf,
     workers: Vec<Worker>,
     watchdog: Watchdog,
+    delay_log2: (u64, u64),
     rounds: u64,
 }
 
@@ -46,7 +48,10 @@ impl<'a> Runner<'a> {
     pub fn new(plan: &'a Plan) -> io::Result<Self> {
         let (control, control_path) = Control::new()?;
         let watchdog = Watchdog::start(2 * plan.patience);
-        let mut runner = Self { plan, control, control_path, workers: Vec::new(), watchdog, rounds: 0 };
+        watchdog.doing("measuring how long a page takes to move");
+        let move_ns = plan.move_ns.map_or_else(|| pace::move_ns(&plan.folders), Ok)?;
+        let (workers, delay_log2) = (Vec::new(), pace::delay_log2(move_ns));
+        let mut runner = Self { plan, control, control_path, workers, watchdog, delay_log2, rounds: 0 };
         runner.start_workers()?;
         Ok(runner)
     }
@@ -171,7 +176,7 @@ impl<'a> Round<'a> {
             instances,
             sparing,
             sabotage: runner.plan.sabotage,
-            delay_log2: runner.plan.delay_log2,
+            delay_log2: runner.delay_log2,
             seed,
             stem: stem.clone(),
         });

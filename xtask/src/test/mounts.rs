@@ -101,7 +101,7 @@ pub(super) fn litmus() -> Result<Tally, Error> {
     for nodes in [2, 4] {
         println!("--- {nodes} nodes");
         let mounts = Mounts::up(nodes, "memory=256M")?;
-        tally += mounts.run("litmus", 600, &["--iterations", "1000"])?;
+        tally += mounts.run("litmus", 900, &["--iterations", "1000"])?;
         tally += mounts.run("hammer", 120, &[])?;
     }
     Ok(tally)

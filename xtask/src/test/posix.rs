@@ -23,8 +23,8 @@ pub(super) fn posix() -> Result<Tally, Error> {
     let mounts = Mounts::up(3, "memory=512M,allow_other")?;
     let mut tally = pjdfstest(mounts.dir(0))?;
     tally += fsx(mounts.dir(1))?;
-    tally += mounts.run("fsxr", 300, &["--seeds", "40", "--ops", "1500"])?;
-    tally += mounts.run("fsxr", 300, &["--seeds", "20", "--ops", "1500", "--seed", "1000", "--no-mmap"])?;
+    tally += mounts.run("fsxr", 300, &["--seeds", "10", "--ops", "1000"])?;
+    tally += mounts.run("fsxr", 300, &["--seeds", "5", "--ops", "1000", "--seed", "1000", "--no-mmap"])?;
     tally += fio(&mounts)?;
     Ok(tally)
 }
