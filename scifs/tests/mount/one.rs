@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 
-use crate::support::{Cluster, PAGE, map};
+use crate::support::{Cluster, Map, PAGE};
 
 #[test]
 fn a_file_that_is_made_can_be_written_and_read() {
@@ -25,7 +25,7 @@ fn stores_through_a_mapping_and_reads_see_each_other() {
     let cluster = Cluster::new(1);
     let file = cluster.open(0, "file");
     file.set_len(16 * PAGE as u64).unwrap();
-    let memory = map(&file, 16 * PAGE);
+    let memory = Map::new(&file, 16 * PAGE);
     memory.store(5000, b"stored");
     let mut bytes = [0; 6];
     file.read_exact_at(&mut bytes, 5000).unwrap();
@@ -52,7 +52,7 @@ fn what_is_behind_the_end_reads_as_zeros_when_a_file_grows_again() {
     let cluster = Cluster::new(1);
     let file = cluster.open(0, "file");
     file.write_all_at(&[7; 3 * PAGE], 0).unwrap();
-    let memory = map(&file, 3 * PAGE);
+    let memory = Map::new(&file, 3 * PAGE);
     memory.store(100, &[8; 100]);
     memory.store(2 * PAGE, &[8; 100]);
     file.set_len(150).unwrap();

@@ -1,146 +1,139 @@
-//! Clusters of mounts in this process, each node on a folder of its own. Everything is unmounted and removed when a test ends,
-//! however it ends.
+//! Clusters of real daemons, each with a mount in a folder of the test. Everything is unmounted and ended when a test ends, however
+//! it ends.
 
 use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
-use scifs::fuse::kernel::MountSetting;
-use scifs::mount::{Mount, MountConfig};
-use scifs::names::Consistency;
+use rustix::mount::UnmountFlags;
 use scios::memory::{Region, RegionSlice};
-use scios::node::{FabricKind, NodeConfig};
 
 pub(crate) const PAGE: usize = 4096;
 
-/// Longer than anything in these tests takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// A daemon that is still there after so many seconds is killed, whatever its test does: then nobody waits for it any more.
+const LIFE_S: &str = "120";
 
 pub(crate) struct Cluster {
     folder: PathBuf,
-    mounts: Vec<Option<Mount>>,
+    nodes: Vec<Node>,
+}
+
+struct Node {
+    /// `timeout`, which ends the daemon when it is ended itself.
+    child: Child,
+    mountpoint: PathBuf,
+    address: String,
 }
 
 impl Cluster {
     pub(crate) fn new(nodes: usize) -> Self {
         static LAST: AtomicU32 = AtomicU32::new(0);
-        if std::env::var_os("SCIFS_TEST_LOG").is_some() {
-            let _ = scios::logging::init(true);
-        }
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("scifs-mount-{}-{number}", std::process::id()));
-        let mut cluster = Self { folder, mounts: Vec::new() };
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let mut cluster = Self { folder, nodes: Vec::new() };
         for _ in 0..nodes {
             cluster.add();
         }
         cluster
     }
 
+    /// One node more; returns when its mount serves.
     pub(crate) fn add(&mut self) {
-        let number = self.mounts.len();
-        let mountpoint = self.path(number, "");
+        let number = self.nodes.len();
+        let mountpoint = self.folder.join(format!("n{number}"));
         std::fs::create_dir_all(&mountpoint).unwrap();
-        let join = self.mounts.first().and_then(Option::as_ref).map(|first| first.node().life().address());
-        let config = MountConfig {
-            node: NodeConfig {
-                name: format!("n{number}"),
-                listen: Some("127.0.0.1:0".into()),
-                join: join.into_iter().collect(),
-                fabric: FabricKind::Tcp,
-                memory_bytes: 256 << 20,
-                secret: None,
-                spin_us: 20,
-                failure_timeout: Duration::from_secs(5),
-                voters_max: 3,
-            },
-            mountpoint,
-            setting: MountSetting {
-                source: "scifs".into(),
-                read_only: false,
-                nosuid: false,
-                nodev: false,
-                noexec: false,
-                noatime: false,
-                allow_other: true,
-                default_permissions: true,
-            },
-            workers: 4,
-            consistency: Consistency::Strict,
-        };
-        self.mounts.push(Some(Mount::start(config).unwrap()));
-    }
-
-    pub(crate) fn mount(&self, node: usize) -> &Mount {
-        self.mounts[node].as_ref().unwrap()
-    }
-
-    pub(crate) fn take(&mut self, node: usize) -> Mount {
-        self.mounts[node].take().unwrap()
+        let join = self.nodes.first().map(|first| format!(",join={}", first.address)).unwrap_or_default();
+        let options = format!("name=t{}-{number},listen=127.0.0.1:0,memory=128M{join}", std::process::id());
+        let child = Command::new("timeout")
+            .args(["-k", "1", LIFE_S, env!("CARGO_BIN_EXE_scifs")])
+            .arg(&mountpoint)
+            .args(["-f", "-o", &options])
+            .env("SCIFS_RUNTIME_DIR", &self.folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(self.folder.join(format!("n{number}.log"))).unwrap())
+            .spawn()
+            .unwrap();
+        self.nodes.push(Node { child, mountpoint, address: String::new() });
+        let node = self.nodes.last_mut().unwrap();
+        let mut line = String::new();
+        BufReader::new(node.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split("listens on ").nth(1).and_then(|rest| rest.split(' ').next());
+        node.address = address.unwrap_or_else(|| panic!("the daemon said {line:?}")).into();
     }
 
     /// A file as the node sees it.
     pub(crate) fn path(&self, node: usize, name: &str) -> PathBuf {
-        self.folder.join(format!("n{node}")).join(name)
+        self.nodes[node].mountpoint.join(name)
     }
 
+    /// For reading and writing, made if it isn't there.
     pub(crate) fn open(&self, node: usize, name: &str) -> File {
         open(&self.path(node, name))
+    }
+
+    /// Takes a node's mount away, as umount(8) with -l does, and waits until its daemon has ended.
+    pub(crate) fn unmount(&mut self, node: usize) -> bool {
+        let node = &mut self.nodes[node];
+        rustix::mount::unmount(&node.mountpoint, UnmountFlags::DETACH).unwrap();
+        node.child.wait().unwrap().success()
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // The founder last: the others can leave in an orderly way, which is faster.
-        while let Some(mount) = self.mounts.pop() {
-            drop(mount);
+        for node in &mut self.nodes {
+            // Forced: whoever waits for the mount gets an error at once.
+            let _ = rustix::mount::unmount(&node.mountpoint, UnmountFlags::FORCE);
+            let _ = rustix::mount::unmount(&node.mountpoint, UnmountFlags::DETACH);
+            let pid = rustix::process::Pid::from_child(&node.child);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        // Only empty folders: should a mount still be there, its files are not to be deleted.
+        for node in &mut self.nodes {
+            let _ = node.child.wait();
+            let _ = std::fs::remove_dir(&node.mountpoint);
+        }
+        if std::thread::panicking() {
+            for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+                let log = std::fs::read_to_string(entry.path()).unwrap_or_default();
+                eprintln!("{}:\n{log}", entry.path().display());
+            }
+        }
         for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let _ = std::fs::remove_dir(entry.path());
+            let _ = std::fs::remove_file(entry.path());
         }
         let _ = std::fs::remove_dir(&self.folder);
     }
 }
 
-/// For reading and writing, made if it isn't there.
 pub(crate) fn open(path: &Path) -> File {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap()
 }
 
-/// A shared mapping.
-pub(crate) fn map(file: &File, bytes: usize) -> Map {
-    let file: OwnedFd = file.try_clone().unwrap().into();
-    let region = Region::map(file, bytes as u64).unwrap();
-    Map { whole: region.whole(), region }
-}
-
-pub(crate) struct Map {
-    pub(crate) region: Arc<Region>,
-    whole: RegionSlice,
-}
+/// A shared mapping of a file.
+pub(crate) struct Map(RegionSlice);
 
 impl Map {
+    pub(crate) fn new(file: &File, bytes: usize) -> Self {
+        let file: OwnedFd = file.try_clone().unwrap().into();
+        Self(Region::map(file, bytes as u64).unwrap().whole())
+    }
+
     pub(crate) fn store(&self, at: usize, bytes: &[u8]) {
-        self.whole.part(at, bytes.len()).unwrap().write_from(bytes).unwrap();
+        self.0.part(at, bytes.len()).unwrap().write_from(bytes).unwrap();
     }
 
     pub(crate) fn load(&self, at: usize, bytes: usize) -> Vec<u8> {
-        self.whole.part(at, bytes).unwrap().to_vec()
+        self.0.part(at, bytes).unwrap().to_vec()
     }
 
-    pub(crate) fn word(&self, at: usize) -> RegionSlice {
-        self.whole.part(at, 8).unwrap()
-    }
-}
-
-/// Waits for a condition that something else makes true.
-pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::yield_now();
+    /// Adds to a word as one atomic operation, and returns what it was.
+    pub(crate) fn add(&self, at: usize, by: u64) -> u64 {
+        self.0.part(at, 8).unwrap().atomic().unwrap().fetch_add(by, Ordering::SeqCst)
     }
 }

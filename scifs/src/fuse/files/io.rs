@@ -40,15 +40,22 @@ pub(super) fn read(
     if offset.saturating_add(u64::from(bytes)) <= handle.file.size() {
         return read_known(&present, &handle, (offset, bytes), reply);
     }
-    inner.later(Lane::Ask, reply, move |_, reply| match attributes::attr(&present, handle.inode) {
-        Ok(attr) => {
-            handle.file.grow(attr.size);
-            let left = attr.size.saturating_sub(offset);
+    inner.later(Lane::Ask, reply, move |inner, reply| match ask_size(inner, &present, &handle) {
+        Ok(size) => {
+            let left = size.saturating_sub(offset);
             let bytes = bytes.min(u32::try_from(left).unwrap_or(u32::MAX));
             read_known(&present, &handle, (offset, bytes), reply);
         }
         Err(errno) => reply.error(errno),
     });
+}
+
+/// The size as the leader knows it.
+fn ask_size(inner: &Inner, present: &Present, handle: &Handle) -> Result<u64, Errno> {
+    let before = handle.file.layout();
+    let size = attributes::attr(present, handle.inode)?.size;
+    inner.learn_size(handle, &before, size);
+    Ok(size)
 }
 
 fn read_known(present: &Present, handle: &Handle, (offset, bytes): (u64, u32), reply: Reply) {
@@ -78,11 +85,8 @@ pub(super) fn fill(
     if offset < handle.file.size() {
         return fill_known(&present, &handle, page, reply);
     }
-    inner.later(Lane::Ask, reply, move |_, reply| match attributes::attr(&present, handle.inode) {
-        Ok(attr) if offset < attr.size => {
-            handle.file.grow(attr.size);
-            fill_known(&present, &handle, page, reply);
-        }
+    inner.later(Lane::Ask, reply, move |inner, reply| match ask_size(inner, &present, &handle) {
+        Ok(size) if offset < size => fill_known(&present, &handle, page, reply),
         // The process gets SIGBUS, as for every page behind the end.
         Ok(_) => reply.error(Errno::IO),
         Err(errno) => reply.error(errno),
@@ -134,9 +138,9 @@ pub(super) fn write(inner: &Arc<Inner>, present: Arc<Present>, write: Write) {
             if kill_privileges && privileged { drop_privileges(inner, &present, &handle) } else { Ok(()) };
         let done = kept.and_then(|()| {
             if flags & O_APPEND != 0 {
-                append(&present, &handle, data)
+                append(inner, &present, &handle, data)
             } else {
-                write_and_grow(&present, &handle, offset, &data)
+                write_and_grow(inner, &present, &handle, offset, &data)
             }
         });
         inner.written.mark(handle.inode);
@@ -159,7 +163,13 @@ fn write_inside(inner: &Inner, present: &Present, write: Write) {
 
 /// First the bytes, then the size: nobody sees the file longer and finds zeros there. Bytes that were cut off in
 /// between are written once more, so that the whole write is as if done at the moment the file grew.
-fn write_and_grow(present: &Present, handle: &Handle, offset: u64, data: &[u8]) -> Result<u32, Errno> {
+fn write_and_grow(
+    inner: &Inner,
+    present: &Present,
+    handle: &Handle,
+    offset: u64,
+    data: &[u8],
+) -> Result<u32, Errno> {
     let size = offset.saturating_add(data.len() as u64);
     for attempt in 0_u32.. {
         let before = handle.file.layout();
@@ -169,10 +179,7 @@ fn write_and_grow(present: &Present, handle: &Handle, offset: u64, data: &[u8]) 
             let applied = present.names.run(&command).map_err(errno)?;
             // Whoever has it mapped on another node can reach the new bytes.
             present.names.settle(applied.index).map_err(errno)?;
-            // A file that was cut meanwhile is shorter again; then its new layout says so.
-            if handle.file.layout() == before {
-                handle.file.grow(size);
-            }
+            inner.learn_size(handle, &before, size);
         }
         if handle.file.layout() == before || attempt >= REWRITES_MAX {
             break;
@@ -185,13 +192,14 @@ fn write_and_grow(present: &Present, handle: &Handle, offset: u64, data: &[u8]) 
 const REWRITES_MAX: u32 = 8;
 
 /// The cluster says where the end is, and moves it: two appending nodes never write to one place.
-fn append(present: &Present, handle: &Handle, data: Vec<u8>) -> Result<u32, Errno> {
+fn append(inner: &Inner, present: &Present, handle: &Handle, data: Vec<u8>) -> Result<u32, Errno> {
     let bytes = data.len() as u64;
+    let before = handle.file.layout();
     let command = Command::Append { inode: handle.inode, bytes, now: convert::now() };
     let applied = present.names.run(&command).map_err(errno)?;
     match applied.answer {
         names::Answer::Appended { offset, attr } => {
-            handle.file.grow(attr.size);
+            inner.learn_size(handle, &before, attr.size);
             wait(|done| present.pages.write(&handle.file, offset, data, done))?;
             present.names.settle(applied.index).map_err(errno)?;
             Ok(bytes as u32)

@@ -32,7 +32,7 @@ use rustix::io::Errno;
 use super::kernel::{FileSystem, Header, Operation, Reply};
 use crate::locks::Space;
 use crate::names::{Consistency, Inode, Make};
-use crate::node::Files;
+use crate::node::{Files, Layout};
 use answer::{Answer, OPENED_DIRECTORY, Outcome, send};
 use cache::MountedCache;
 use handles::{Handle, Opens};
@@ -82,6 +82,14 @@ impl Inner {
         let inner = Arc::clone(self);
         // A refused task drops its reply, which answers EIO.
         self.lanes.run(lane, move || work(&inner, reply));
+    }
+
+    /// Takes over a size that was asked for, unless the file was cut since, as its layout of `before` tells.
+    fn learn_size(&self, handle: &Handle, before: &Layout, size: u64) {
+        let _no_cut = self.sizes.read();
+        if handle.file.layout() == *before {
+            handle.file.grow(size);
+        }
     }
 
     fn let_go(&self, inode: Inode) {
