@@ -118,7 +118,7 @@ fn mount_by_helper(path: &Path, setting: &MountSetting) -> Result<File, MountErr
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
             .map_err(system("make a socket pair"))?;
     rustix::io::fcntl_setfd(&theirs, FdFlags::empty()).map_err(system("pass on a socket"))?;
-    let output = Command::new("fusermount3")
+    let output = Command::new(crate::tools::find("fusermount3"))
         .env("_FUSE_COMMFD", theirs.as_raw_fd().to_string())
         .arg("-o")
         .arg(helper_options(setting))
@@ -173,7 +173,7 @@ pub(super) fn unmount(path: &Path) -> Result<(), MountError> {
     if rustix::process::geteuid().is_root() {
         return rustix::mount::unmount(path, UnmountFlags::DETACH).map_err(|errno| refused(errno.into()));
     }
-    let status = Command::new("fusermount3")
+    let status = Command::new(crate::tools::find("fusermount3"))
         .args(["-u", "-z", "--"])
         .arg(path)
         .stdin(Stdio::null())
