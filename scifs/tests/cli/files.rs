@@ -31,7 +31,7 @@ fn a_created_file_has_its_size_and_its_address_on_every_node() {
         "--address",
         address,
         "--consistency",
-        "lazy",
+        "strict",
     ]);
     let given = stat(&format!("{ant}/given"));
     assert_eq!((given["address"].as_str(), given["consistency"].as_str()), (Some(address), Some("strict")));
