@@ -44,7 +44,7 @@ Options of a node, for -o:
   memory=SIZE           what the node donates: 512M, 8G, 50% (default: 50% of the machine)
   secret=FILE           what all nodes of the cluster know; the file has mode 600
   config=FILE           a TOML file with the same names
-  spin_us=N             how long to poll for messages before sleeping (default: 50)
+  spin_us=N             how long to poll for messages before sleeping (default: 50, 0 with less than 4 processors)
   failure_timeout_ms=N  silence after which a member is declared dead (default: 2000)
   voters=3|5            how many of the first members vote (default: 3)
   metrics=HOST:PORT     offer metrics to Prometheus there, to whoever asks (default: nowhere)"

