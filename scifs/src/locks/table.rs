@@ -196,7 +196,7 @@ impl Table {
         let mine = self.held.get(&me);
         self.waiting.range(..place).map(|(place, earlier)| (*place, earlier)).filter(move |(_, earlier)| {
             let Acquire { range, kind, .. } = earlier.acquire;
-            earlier.conflicts(&acquire, me) && !mine.is_some_and(|m| m.ranges.conflict(range, kind).is_some())
+            earlier.conflicts(&acquire, me) && mine.is_none_or(|m| m.ranges.conflict(range, kind).is_none())
         })
     }
 

@@ -106,14 +106,6 @@ impl Oracle {
         Ok(())
     }
 
-    /// A request that is about to be asked: if it's refused in the same step, nobody sees it waiting.
-    pub fn about_to_ask(&mut self, step: usize, inode: u64, waiter: Waiter, tables: &Tables<'_>) {
-        let circles = |tables: &Vec<_>| circling(tables, Some((inode, waiter))).contains(&waiter.id());
-        if tables.values().any(circles) {
-            self.circled.insert(waiter.id(), step);
-        }
-    }
-
     /// Of two requests of `flock` that can't both be granted, the one that waited first is granted first.
     fn observe_order(
         &mut self,
@@ -150,12 +142,26 @@ impl Oracle {
         Ok(())
     }
 
-    pub fn deadlock(&self, id: WaiterId, strict: bool) -> Result<(), Violation> {
-        let circled = self.circled.get(&id).ok_or(Violation::NoDeadlock(id))?;
-        if strict && self.waited.get(&id).is_some_and(|waited| waited != circled) {
-            return Err(Violation::BrokenDeadlock(id));
+    /// A request was refused for a deadlock. If it came and went within one step, nobody saw it waiting: then there has to be a
+    /// circle with it put back.
+    pub fn deadlock(
+        &self,
+        inode: u64,
+        waiter: Waiter,
+        strict: bool,
+        tables: &Tables<'_>,
+    ) -> Result<(), Violation> {
+        let id = waiter.id();
+        let circled = self.circled.get(&id);
+        match self.waited.get(&id) {
+            None => {
+                let circles = |tables: &Vec<_>| circling(tables, Some((inode, waiter))).contains(&id);
+                tables.values().any(circles).then_some(()).ok_or(Violation::NoDeadlock(id))
+            }
+            Some(_) if circled.is_none() => Err(Violation::NoDeadlock(id)),
+            waited if strict && waited != circled => Err(Violation::BrokenDeadlock(id)),
+            Some(_) => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -1,5 +1,5 @@
 //! A cluster in simulated time: random delays (order kept between any two nodes), interrupts, deaths, newcomers and broken
-//! connections, all from one seed.
+//! connections, all from one seed. `SCIFS_VERBOSE` prints every step.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -13,7 +13,7 @@ use scios::rpc::Writer;
 use scios::rpc::codec::{Message as _, decode};
 
 use super::oracle::{Oracle, Tables};
-use super::thread::Thread;
+use super::thread::{Doing, Thread};
 use super::violation::Violation;
 use crate::model::random::Random;
 
@@ -268,11 +268,12 @@ impl Sim {
             What::Crash | What::Join | What::Break { .. } => return Ok(()),
         };
         let Some(engine) = &mut self.nodes[node].engine else { return Ok(()) };
-        if std::env::var_os("SCIFS_VERBOSE").is_some() {
+        let verbose = std::env::var_os("SCIFS_VERBOSE").is_some();
+        if verbose {
             println!("{} m{node} {input:?}", self.now);
         }
         let effects = engine.handle(input);
-        if std::env::var_os("SCIFS_VERBOSE").is_some() {
+        if verbose {
             effects.iter().for_each(|effect| println!("    {effect:?}"));
         }
         self.perform(node, effects)
@@ -293,13 +294,6 @@ impl Sim {
             // Linux lets go of a `flock` before it gives another one, but a weaker one costs nothing.
             let to = doing.kind.filter(|kind| *kind == scifs::locks::Kind::Read);
             self.oracle.gives_up(by, doing.inode, owner, doing.range, to);
-        }
-        if let Some(kind) = doing.kind.filter(|_| doing.wait && owner.local.space == Space::Posix) {
-            let (local, range, since) = (owner.local, doing.range, Epoch(0));
-            let acquire = Acquire { owner: local, pid: 1, range, kind, wait: true, seek: true, since, token };
-            let waiter = Waiter { node: owner.node, acquire, jumps: false };
-            let tables = tables(&self.nodes, &self.packets);
-            self.oracle.about_to_ask(self.summary.steps, doing.inode, waiter, &tables);
         }
         if doing.wait && self.random.percent(self.setup.interrupts_percent) {
             let after = self.random.between(100, 300_000);
@@ -338,18 +332,25 @@ impl Sim {
             Ok(()) => self.summary.granted += 1,
             Err(Refusal::Deadlock) => {
                 self.summary.deadlocks += 1;
-                self.oracle.deadlock(
-                    by,
-                    self.setup.misfortunes == 0
-                        && !self.setup.processes_share
-                        && self.setup.interrupts_percent == 0,
-                )?;
+                self.check_deadlock(by, owner, doing)?;
             }
             Err(Refusal::Interrupted) => self.summary.interrupted += 1,
             Err(_) => self.summary.would_block += 1,
         }
         self.next_later(node, thread);
         Ok(())
+    }
+
+    fn check_deadlock(&self, by: WaiterId, owner: Owner, doing: Doing) -> Result<(), Violation> {
+        let Setup { misfortunes, processes_share, interrupts_percent, .. } = self.setup;
+        let strict = misfortunes == 0 && !processes_share && interrupts_percent == 0;
+        let Doing { inode, range, kind: Some(kind), wait, .. } = doing else {
+            return Err(Violation::NoDeadlock(by));
+        };
+        let (since, token) = (Epoch(0), by.token);
+        let acquire = Acquire { owner: owner.local, pid: 1, range, kind, wait, seek: true, since, token };
+        let waiter = Waiter { node: by.node, acquire, jumps: false };
+        self.oracle.deadlock(inode, waiter, strict, &tables(&self.nodes, &self.packets))
     }
 
     fn send(&mut self, from: MemberNo, to: MemberNo, message: Message) -> Result<(), Violation> {
