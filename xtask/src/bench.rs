@@ -1,18 +1,31 @@
-//! `cargo xtask bench`: every comparison against a floor, with optimised code: TCP on this machine, verbs in the guest.
+//! `cargo xtask bench`: every comparison against a floor, with optimised code: TCP and mounts on this machine, verbs in the
+//! guest.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::error::{Error, output_of};
+use crate::setup::{self, Capability};
 use crate::{guest, paths};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// Only this; without it, everything
+    what: Option<What>,
     /// Only this fabric
     #[arg(long, value_enum)]
     fabric: Option<Fabric>,
     /// Arguments for scifs-bench, after `--`: for example --rounds 9 or --json
     #[arg(last = true)]
     arguments: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// Fabrics beside raw sockets and raw verbs
+    Fabric,
+    /// Two mounts beside a minimal program on FUSE and TCP
+    Mount,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -25,40 +38,59 @@ enum Fabric {
 const GUEST_CPUS: &str = "2";
 
 pub(crate) fn run(options: &Options) -> Result<u8, Error> {
+    let fabrics = options.what.is_none_or(|what| what == What::Fabric);
+    // Who asks for a fabric means no mount.
+    let mount = options.what.map_or(options.fabric.is_none(), |what| what == What::Mount);
+    if mount {
+        setup::ensure(&[Capability::Fuse])?;
+    }
     output_of(Command::new(env!("CARGO")).current_dir(paths::workspace()).args([
         "build",
         "--release",
         "--quiet",
         "--package",
         "scifs-bench",
+        "--package",
+        "scifs",
     ]))?;
     let mut worst = 0;
     for fabric in [Fabric::Tcp, Fabric::Rdma] {
-        if options.fabric.is_none_or(|only| only == fabric) {
-            worst = worst.max(compare(fabric, &options.arguments)?);
+        if fabrics && options.fabric.is_none_or(|only| only == fabric) {
+            worst = worst.max(compare(command_of(fabric), &options.arguments)?);
         }
+    }
+    if mount {
+        let mut command = Command::new(program());
+        command.arg("mount");
+        worst = worst.max(compare(command, &options.arguments)?);
     }
     Ok(worst)
 }
 
-fn compare(fabric: Fabric, arguments: &[String]) -> Result<u8, Error> {
-    let program = paths::target().join("release/scifs-bench");
-    let mut command = match fabric {
-        Fabric::Tcp => Command::new(&program),
-        Fabric::Rdma => {
-            let mut command = guest::command(&["--cpus", GUEST_CPUS, "--timeout", "1800", "--"]);
-            command.arg(&program);
+fn program() -> PathBuf {
+    paths::target().join("release/scifs-bench")
+}
+
+fn command_of(fabric: Fabric) -> Command {
+    match fabric {
+        Fabric::Tcp => {
+            let mut command = Command::new(program());
+            command.arg("fabric");
             command
         }
-    };
-    command.arg("fabric");
-    if fabric == Fabric::Rdma {
-        command.args(["--fabric", "rdma"]);
+        Fabric::Rdma => {
+            let mut command = guest::command(&["--cpus", GUEST_CPUS, "--timeout", "1800", "--"]);
+            command.arg(program()).args(["fabric", "--fabric", "rdma"]);
+            command
+        }
     }
+}
+
+fn compare(mut command: Command, arguments: &[String]) -> Result<u8, Error> {
     let status = command
         .args(arguments)
         .stdin(Stdio::null())
         .status()
-        .map_err(|source| Error::Spawn { program: program.display().to_string(), source })?;
+        .map_err(|source| Error::Spawn { program: program().display().to_string(), source })?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }

@@ -11,6 +11,7 @@ mod install;
 mod paths;
 mod setup;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 

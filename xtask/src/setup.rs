@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use clap::{Args, ValueEnum};
 
 use crate::error::{Error, output_of};
+use crate::tools;
 
 /// What a machine should be able to do; each names the packages for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -18,11 +19,13 @@ pub(crate) enum Capability {
     Fuse,
     /// Build and run the example programs
     Languages,
+    /// Run other people's tests of file systems
+    FileTests,
 }
 
 impl Capability {
-    pub(crate) const ALL: [Capability; 4] =
-        [Capability::Guest, Capability::Rdma, Capability::Fuse, Capability::Languages];
+    pub(crate) const ALL: [Capability; 5] =
+        [Capability::Guest, Capability::Rdma, Capability::Fuse, Capability::Languages, Capability::FileTests];
 
     fn packages(self) -> &'static [&'static str] {
         match self {
@@ -41,6 +44,7 @@ impl Capability {
             Capability::Rdma => &["iproute2", "kmod", "libibverbs1", "ibverbs-providers", "librdmacm1"],
             Capability::Fuse => &["fuse3"],
             Capability::Languages => &["gcc", "libc6-dev", "python3"],
+            Capability::FileTests => &["fio"],
         }
     }
 }
@@ -60,15 +64,19 @@ pub(crate) fn run(options: &Options) -> Result<u8, Error> {
     let wanted: &[Capability] =
         if options.capabilities.is_empty() { &Capability::ALL } else { &options.capabilities };
     let missing = missing_packages(wanted)?;
-    if missing.is_empty() {
-        println!("setup: every package is installed");
-        return Ok(0);
-    }
-    if options.dry_run {
+    if options.dry_run && !missing.is_empty() {
         println!("setup: missing: {}", missing.join(" "));
         return Ok(1);
     }
-    install(&missing)?;
+    if missing.is_empty() {
+        println!("setup: every package is installed");
+    } else {
+        install(&missing)?;
+    }
+    if wanted.contains(&Capability::FileTests) && !options.dry_run {
+        tools::PJDFSTEST.ensure()?;
+        tools::FSX.ensure()?;
+    }
     Ok(0)
 }
 

@@ -140,6 +140,27 @@ fn measure(
     program.drive(&child.address, mode, workload, workload.repeats(effort))
 }
 
+/// What TCP alone takes for 64 bytes there and a page back, in nanoseconds.
+pub(crate) fn raw_page_round_trip(spinning: bool, effort: u32) -> Result<f64, BenchError> {
+    raw(spinning, Workload::RoundTrip { answer_bytes: workload::PAGE_BYTES }, effort)
+}
+
+/// What TCP alone takes for one byte of many, in nanoseconds.
+pub(crate) fn raw_stream(spinning: bool, effort: u32) -> Result<f64, BenchError> {
+    raw(spinning, Workload::Stream { message_bytes: 16 * workload::PAGE_BYTES }, effort)
+}
+
+fn raw(spinning: bool, workload: Workload, effort: u32) -> Result<f64, BenchError> {
+    let mode = if spinning { Mode::Spinning } else { Mode::Blocking };
+    let measured = || {
+        let processors = Processors::halves()?;
+        measure(&processors, Program::TcpFloor, mode, workload, effort)
+    };
+    // In a thread of its own: the caller goes on on all processors.
+    std::thread::scope(|scope| scope.spawn(measured).join())
+        .unwrap_or_else(|_| Err(BenchError::Event("a panic".into())))
+}
+
 pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode, BenchError> {
     options.program.serve(options.mode, |address| {
         println!("ready {address}");

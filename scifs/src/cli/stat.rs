@@ -69,7 +69,6 @@ fn gather(path: &Path) -> Result<Value, StatError> {
     about.insert("mountpoint".into(), mounted.point.to_string_lossy().into());
     about.insert("inode".into(), metadata.ino().into());
     about.insert("size_bytes".into(), metadata.len().into());
-    about.insert("allocated_bytes".into(), (metadata.blocks() * 512).into());
     // A folder has neither address nor pages.
     for (key, name) in ATTRIBUTES.into_iter().filter(|_| metadata.is_file()) {
         match attribute(path, name) {
@@ -112,10 +111,11 @@ fn table(about: &Value) -> String {
     line("file", show::word(&about["path"]).into());
     line("inode", about["inode"].to_string());
     line("size", show::optional_bytes(&about["size_bytes"]));
-    line("allocated", show::optional_bytes(&about["allocated_bytes"]));
     for (key, _) in ATTRIBUTES {
         match &about[key] {
             Value::Null => {}
+            // Nobody has touched the file yet.
+            Value::String(text) if text.is_empty() => {}
             Value::Object(fields) => {
                 for (name, value) in fields {
                     line(&name.replace('_', " "), plain(value));
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn what_the_attributes_say_is_shown_to_people() {
         let about = json!({
-            "path": "/dsm/a", "inode": 7, "size_bytes": 1u64 << 40, "allocated_bytes": 4096, "home": null,
+            "path": "/dsm/a", "inode": 7, "size_bytes": 1u64 << 40, "home": null,
             "address": value("address", "0x200000000000"),
             "stats": value("stats", r#"{"pages": {"exclusive": 1, "shared": 2}, "homes": ["ant", "bee"]}"#),
             "replicas": value("replicas", "0"), "consistency": value("consistency", "strict"),

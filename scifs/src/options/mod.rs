@@ -106,7 +106,9 @@ impl Options {
 
 /// The member that the source of a mount names: `scifs`, `none` and nothing at all name none.
 pub fn source_member(source: &str) -> Result<Option<HostPort>, OptionsError> {
-    if matches!(source, "" | "none" | "scifs") {
+    // mount(8) makes an absolute path of fstab's `scifs` where the current folder happens to have something of that name.
+    let name = if source.starts_with('/') { source.rsplit('/').next().unwrap_or(source) } else { source };
+    if source.is_empty() || matches!(name, "none" | "scifs") {
         return Ok(None);
     }
     HostPort::parse_join(source).map(Some).map_err(OptionsError::Source)

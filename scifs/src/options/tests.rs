@@ -106,6 +106,7 @@ fn a_source_is_a_member_to_join_unless_it_says_scifs_or_none() {
     for (source, join) in [
         ("scifs", &[][..]),
         ("none", &[]),
+        ("/home/me/scifs", &[]),
         ("", &[]),
         ("n1", &["n1:7000"]),
         ("n1:7001", &["n1:7001"]),

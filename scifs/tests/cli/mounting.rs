@@ -55,6 +55,7 @@ fn mount_runs_it_from_a_standard_folder_with_every_kind_of_source() {
     let first = place.mount("ant", "");
     let address = place.address(&first);
     let point = place.point("dsm");
+    place.point("scifs");
     let fstab = place.path("fstab");
     std::fs::write(
         &fstab,
@@ -91,6 +92,8 @@ fn mount_runs_it_from_a_standard_folder_with_every_kind_of_source() {
             .env("PROGRAM", env!("CARGO_BIN_EXE_scifs"))
             .env("POINT", &point)
             .env("SCIFS_RUNTIME_DIR", place.runtime())
+            // Something of that name in the current folder must not matter.
+            .current_dir(&place.folder)
             .stdin(Stdio::null())
             .output()
             .unwrap();

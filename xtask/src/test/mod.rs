@@ -1,6 +1,8 @@
 //! `cargo xtask test`: every test of the project, as named steps. What CI runs and what a newcomer runs are the same.
 
 mod licences;
+mod mounts;
+mod posix;
 mod steps;
 mod tally;
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::tally::{Tally, check, count};
-use super::{Step, licences};
+use super::{Step, licences, mounts, posix};
 use crate::error::{Error, output_of};
 use crate::guest::command as guest;
 use crate::paths;
@@ -18,13 +18,20 @@ pub(super) const ALL: &[Step] = &[
         about: "unit, simulation, conformance and command tests on this machine",
         run: host,
     },
+    Step {
+        name: "hostile",
+        about: "mounts whose nodes and programs are stopped and killed",
+        run: mounts::hostile,
+    },
+    Step { name: "posix", about: "pjdfstest, fsx and fio on mounts", run: posix::posix },
+    Step { name: "litmus", about: "litmus tests and hammers on two and four nodes", run: mounts::litmus },
     Step { name: "fuzz", about: "the fuzz targets build", run: fuzz },
     Step { name: "guest", about: "the guest does what its users rely on", run: guest_itself },
     Step { name: "rxe", about: "the soft-RoCE scripts, in the guest", run: rxe },
     Step { name: "verbs", about: "the conformance suite over real verbs, in the guest", run: verbs },
 ];
 
-fn cargo(arguments: &[&str]) -> Command {
+pub(super) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(paths::workspace()).args(arguments);
     command
