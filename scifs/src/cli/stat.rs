@@ -106,7 +106,7 @@ fn table(about: &Value) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{name:<12} {value}");
+        let _ = writeln!(text, "{name:<16} {value}");
     };
     line("file", show::word(&about["path"]).into());
     line("inode", about["inode"].to_string());
@@ -114,14 +114,16 @@ fn table(about: &Value) -> String {
     for (key, _) in ATTRIBUTES {
         match &about[key] {
             Value::Null => {}
-            // Nobody has touched the file yet.
-            Value::String(text) if text.is_empty() => {}
             Value::Object(fields) => {
                 for (name, value) in fields {
                     line(&name.replace('_', " "), plain(value));
                 }
             }
-            value => line(key, plain(value)),
+            // No home is known here as long as nobody has touched the file.
+            value => {
+                let text = plain(value);
+                line(key, if text.is_empty() { "-".into() } else { text });
+            }
         }
     }
     text
@@ -163,7 +165,7 @@ mod tests {
         });
         let text = table(&about);
         for words in
-            ["1.0 TiB", "0x200000000000", "exclusive 1, shared 2", "ant, bee", "strict", "replicas     0"]
+            ["1.0 TiB", "0x200000000000", "exclusive 1, shared 2", "ant, bee", "strict", "replicas         0"]
         {
             assert!(text.contains(words), "{words}: {text}");
         }

@@ -22,7 +22,7 @@ fn a_created_file_has_its_size_and_its_address_on_every_node() {
     }
     assert!(place.ok(&["stat", &format!("{bee}/heap")]).contains("1.0 TiB"));
 
-    let address = "0x300000000000";
+    let address = "0x210000000000";
     place.ok(&[
         "create",
         &format!("{bee}/given"),
