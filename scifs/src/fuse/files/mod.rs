@@ -106,7 +106,7 @@ impl Service {
     fn ask(&self, lane: Lane, reply: Reply, work: impl FnOnce(&Inner, &Present) -> Outcome + Send + 'static) {
         self.0.later(lane, reply, |inner, reply| {
             let outcome = inner.present().and_then(|present| work(inner, &present));
-            send(reply, outcome);
+            send(reply, outcome, &inner.files);
         });
     }
 
@@ -267,7 +267,7 @@ impl Service {
                         let present = inner.present()?;
                         attributes::set_attr(inner, &present, inode, &set)
                     });
-                    send(reply, outcome);
+                    send(reply, outcome, &inner.files);
                     // The kernel has dropped what it thought to be cut off. It may have thought the file shorter.
                     if inner.opens.end_truncation(inode) {
                         inner.cache.drop_all(inode);
