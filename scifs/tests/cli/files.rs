@@ -104,3 +104,23 @@ fn a_files_pages_and_homes_are_the_same_whichever_node_is_asked() {
     let text = place.ok(&["stat", &format!("{}/file", nodes[2])]);
     assert!(text.contains("on ant") && text.contains("ant, bee"), "{text}");
 }
+
+#[test]
+fn requests_and_faults_are_counted_and_shown() {
+    let place = Place::new("counted");
+    let ant = place.mount("ant", "");
+    let file = std::fs::File::create(format!("{ant}/file")).unwrap();
+    for at in 0..10 {
+        file.write_all_at(&[1; 100], at * 100).unwrap();
+    }
+    let series = || place.status("ant")["metrics"]["families"].as_array().unwrap().clone();
+    let count = |kind: &str| {
+        let family = series().into_iter().find(|family| family["name"] == "scifs_fuse_request_ns").unwrap();
+        let all = family["series"].as_array().unwrap().clone();
+        let one = all.into_iter().find(|series| series["labels"]["kind"] == kind);
+        one.unwrap_or_else(|| panic!("no {kind}: {family}"))["value"]["count"].as_u64()
+    };
+    assert_eq!((count("write"), count("create")), (Some(10), Some(1)));
+    assert!(place.ok(&["status", "ant"]).contains("\nrequests "));
+    assert!(series().iter().any(|family| family["name"] == "scifs_fault_ns"));
+}
