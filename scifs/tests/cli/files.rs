@@ -124,3 +124,20 @@ fn requests_and_faults_are_counted_and_shown() {
     assert!(place.ok(&["status", "ant"]).contains("\nrequests "));
     assert!(series().iter().any(|family| family["name"] == "scifs_fault_ns"));
 }
+
+#[test]
+fn a_file_may_have_sixteen_tebibytes_and_not_a_byte_more() {
+    const LAST: u64 = (16 << 40) - 1;
+    let place = Place::new("largest");
+    let ant = place.mount("ant", "");
+    let bee = place.mount("bee", &format!("join={}", place.address("ant")));
+    let file = std::fs::File::create(format!("{ant}/file")).unwrap();
+    file.write_all_at(b"x", LAST).unwrap();
+    let error = file.write_all_at(b"x", LAST + 1).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::FileTooLarge, "{error}");
+    assert!(file.set_len(LAST + 2).is_err());
+    let there = std::fs::File::open(format!("{bee}/file")).unwrap();
+    let mut byte = [0];
+    there.read_exact_at(&mut byte, LAST).unwrap();
+    assert_eq!((byte, there.metadata().unwrap().len()), (*b"x", LAST + 1));
+}
