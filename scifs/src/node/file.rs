@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use scios::limits::PAGE_BYTES;
@@ -28,7 +27,9 @@ pub struct File {
     /// The first writer makes the others wait until the kernel is ready for it.
     pub(super) opening: Mutex<()>,
     /// Changes of size that the kernel waits for: until they are done it writes nothing back.
-    resizing: AtomicU32,
+    resizing: AtomicBool,
+    /// Threads that take pages of it from the kernel and are needed for other things.
+    taking: AtomicU32,
 }
 
 /// Which segment each page belongs to. Locked for reading while a frame is touched, so that nobody writes bytes of a page that
@@ -61,7 +62,8 @@ impl File {
             writers: AtomicU32::new(0),
             ahead: Mutex::default(),
             opening: Mutex::default(),
-            resizing: AtomicU32::new(0),
+            resizing: AtomicBool::new(false),
+            taking: AtomicU32::new(0),
         }
     }
 
@@ -105,15 +107,24 @@ impl File {
         }
     }
 
-    /// The kernel asked for another size and gets no answer before the guard is dropped. Until then it writes no page of the file
-    /// back, so whoever takes pages from it may wait for long.
-    pub fn resizing(self: &Arc<Self>) -> Resizing {
-        self.resizing.fetch_add(1, Ordering::SeqCst);
-        Resizing(Arc::clone(self))
+    /// The kernel asks for another size. Until it has its answer it writes no page of the file back, so whoever takes pages
+    /// from it may wait for long: from now on that is for a thread that nothing else needs, and for good, since the kernel
+    /// begins to hold back before this is known here. False as long as another thread is at it still: should that last, it
+    /// waits for the answer, which may need it; then the kernel is to be told to try again.
+    pub fn is_resizable(&self) -> bool {
+        self.resizing.store(true, Ordering::SeqCst);
+        self.taking.load(Ordering::SeqCst) == 0
     }
 
-    pub(super) fn is_resizing(&self) -> bool {
-        self.resizing.load(Ordering::SeqCst) > 0
+    /// Runs what takes pages from the kernel on a thread that is needed for other things, unless that may take long.
+    pub(super) fn take_here(&self, take: impl FnOnce()) -> bool {
+        self.taking.fetch_add(1, Ordering::SeqCst);
+        let here = !self.resizing.load(Ordering::SeqCst);
+        if here {
+            take();
+        }
+        self.taking.fetch_sub(1, Ordering::SeqCst);
+        here
     }
 
     /// The last page with bytes in it, as far as this node knows.
@@ -240,16 +251,6 @@ impl File {
         if let Err(error) = self.memory.release(0..FILE_PAGES) {
             tracing::error!(%error, inode = self.inode, "frames could not be given back");
         }
-    }
-}
-
-/// See [`File::resizing`].
-#[derive(Debug)]
-pub struct Resizing(Arc<File>);
-
-impl Drop for Resizing {
-    fn drop(&mut self) {
-        self.0.resizing.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -35,7 +35,7 @@ mod view;
 mod wire;
 
 pub use fault::PageFault;
-pub use file::{File, Resizing};
+pub use file::File;
 pub use files::Files;
 pub use kernel_cache::{KernelCache, NoKernelCache};
 pub use layout::{Layout, Piece};

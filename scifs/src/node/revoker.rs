@@ -109,12 +109,15 @@ impl Pages {
         }
         let worker = self.cache.is_worker();
         for run in join(pages) {
-            // Until the kernel has its answer, which other members have to agree to, it would keep this thread.
-            let resizing = self.files.get(inode_of(run.first)).is_some_and(|file| file.is_resizing());
             let permit = if worker { self.revoker.permit() } else { None };
-            if !resizing && (permit.is_some() || !worker) {
-                self.take_from_kernel(run, after);
-                continue;
+            if permit.is_some() || !worker {
+                let here = match self.files.get(inode_of(run.first)) {
+                    Some(file) => file.take_here(|| self.take_from_kernel(run, after)),
+                    None => false,
+                };
+                if here {
+                    continue;
+                }
             }
             self.revoker.push(move |pages| {
                 let mut after = After::default();

@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use super::convert;
 use crate::fuse::kernel::{DirBuffer, Entry, OpenFlags, Reply, StatFs};
 use crate::names::{Attr, NameError};
+use crate::node::Files;
 
 #[derive(Debug)]
 pub(super) enum Answer {
@@ -29,13 +30,13 @@ const OPENED: OpenFlags = OpenFlags { direct_io: true, keep_cache: true, paralle
 pub(super) const OPENED_DIRECTORY: OpenFlags =
     OpenFlags { direct_io: false, keep_cache: false, parallel_direct_writes: false };
 
-pub(super) fn send(reply: Reply, outcome: Outcome) {
+pub(super) fn send(reply: Reply, outcome: Outcome, files: &Files) {
     match outcome {
         Ok(Answer::Empty) => reply.empty(),
-        Ok(Answer::Attr(attr)) => reply.attr(&convert::attr(&attr), convert::VALID),
-        Ok(Answer::Entry(attr)) => reply.entry(&entry(&attr)),
+        Ok(Answer::Attr(attr)) => reply.attr(&convert::attr(&attr, files), convert::VALID),
+        Ok(Answer::Entry(attr)) => reply.entry(&entry(&attr, files)),
         Ok(Answer::Opened(handle)) => reply.opened(handle, OPENED),
-        Ok(Answer::Created(attr, handle)) => reply.created(&entry(&attr), handle, OPENED),
+        Ok(Answer::Created(attr, handle)) => reply.created(&entry(&attr, files), handle, OPENED),
         Ok(Answer::Directory(entries)) => reply.directory(&entries),
         Ok(Answer::Data(bytes)) => reply.data(&bytes),
         Ok(Answer::StatFs(about)) => reply.statfs(&about),
@@ -45,9 +46,14 @@ pub(super) fn send(reply: Reply, outcome: Outcome) {
     }
 }
 
-fn entry(attr: &Attr) -> Entry {
+fn entry(attr: &Attr, files: &Files) -> Entry {
     // Inode numbers are never given twice, so there is one generation.
-    Entry { attr: convert::attr(attr), generation: 0, name_valid: convert::VALID, attr_valid: convert::VALID }
+    Entry {
+        attr: convert::attr(attr, files),
+        generation: 0,
+        name_valid: convert::VALID,
+        attr_valid: convert::VALID,
+    }
 }
 
 /// What a program gets for what names said. A refusal is its own business; anything else is worth a line.

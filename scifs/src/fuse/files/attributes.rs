@@ -1,5 +1,7 @@
 //! Attributes: asking for them, setting them, cutting files off; how full the cluster is.
 
+use std::time::{Duration, Instant};
+
 use rustix::io::Errno;
 use scios::limits::PAGE_BYTES;
 
@@ -7,10 +9,11 @@ use super::Inner;
 use super::answer::{Answer, Outcome, errno, mismatch};
 use super::convert;
 use super::opening::PRIVILEGES;
-use super::present::{Present, wait};
+use super::present::{Present, wait_for};
 use crate::fuse::kernel::{SetAttr, StatFs};
 use crate::names::limits::NAME_BYTES_MAX;
 use crate::names::{self, Attr, Changes, Command, Found, Inode, Query};
+use crate::node::File;
 
 pub(super) fn get_attr(inner: &Inner, present: &Present, inode: Inode) -> Outcome {
     inner.tell_written(present, inode);
@@ -45,6 +48,28 @@ pub(super) fn set_attr(inner: &Inner, present: &Present, inode: Inode, set: &Set
     }
 }
 
+/// Longer than a page takes to be taken from the kernel when nothing holds that up.
+const TAKING_MAX: Duration = Duration::from_millis(20);
+
+/// How long a truncation waits for the page that it cuts through. That may be held up on its node by another truncation,
+/// which waits for a page of this one; then the page is cut as soon as both are answered.
+const TAIL_MAX: Duration = Duration::from_secs(1);
+
+/// A thread that takes pages of the file from the kernel, and that began before it was known that a process truncates the file,
+/// may be stuck until this is answered; and this may need it to be answered. Then the process is told to try again, which
+/// happens to one truncation of a file at most: the next finds no such thread.
+pub(super) fn wait_for_takers(file: Option<&File>) -> Result<(), Errno> {
+    let Some(file) = file else { return Ok(()) };
+    let began = Instant::now();
+    while !file.is_resizable() {
+        if began.elapsed() > TAKING_MAX {
+            return Err(Errno::INTR);
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    Ok(())
+}
+
 /// While this runs the kernel writes nothing of the file back, so nothing here may wait for its dirty pages on this node.
 fn truncate(present: &Present, inode: Inode, size: u64, changes: Changes) -> Outcome {
     let info = present.info(inode)?;
@@ -52,7 +77,10 @@ fn truncate(present: &Present, inode: Inode, size: u64, changes: Changes) -> Out
     let shrinks = size < info.attr.size;
     if shrinks && !size.is_multiple_of(PAGE_BYTES as u64) {
         // Bytes behind the end are always zeros: whoever makes the file longer finds them so.
-        wait(|done| present.pages.cut_tail(&file, size, done))?;
+        match wait_for(TAIL_MAX, Errno::TIMEDOUT, |done| present.pages.cut_tail(&file, size, done)) {
+            Err(Errno::TIMEDOUT) => tracing::warn!(inode, "the page at a file's new end is cut late"),
+            cut => cut?,
+        }
     }
     let (attr, index) = run(present, inode, changes)?;
     if shrinks {

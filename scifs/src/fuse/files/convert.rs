@@ -6,6 +6,7 @@ use scios::limits::PAGE_BYTES;
 
 use crate::fuse::kernel::{Attr as KernelAttr, FileKind, SetTime};
 use crate::names::{Attr, Kind, Time};
+use crate::node::Files;
 
 /// Nothing about names or attributes stays in the kernel: what one node changes, every node sees at once.
 pub(super) const VALID: Duration = Duration::ZERO;
@@ -34,14 +35,14 @@ pub(super) fn kind(kind: Kind) -> FileKind {
     }
 }
 
-pub(super) fn attr(from: &Attr) -> KernelAttr {
+/// `files` tell what of it is here.
+pub(super) fn attr(from: &Attr, files: &Files) -> KernelAttr {
     let pair = |time: Time| (time.seconds, time.nanos);
     KernelAttr {
         inode: from.inode,
         kind: kind(from.kind),
         size: from.size,
-        // Never 0 for a file with content: tar and others would take it for one hole.
-        blocks_512: from.size.next_multiple_of(PAGE_BYTES as u64) / 512,
+        blocks_512: blocks(from, files),
         atime: pair(from.atime),
         mtime: pair(from.mtime),
         ctime: pair(from.ctime),
@@ -52,4 +53,15 @@ pub(super) fn attr(from: &Attr) -> KernelAttr {
         device: from.device,
         block_bytes: PAGE_BYTES as u32,
     }
+}
+
+/// What of a file is on this node: less than its size, so programs that copy ask where its holes are. Never 0 for a file with
+/// content: some would take it for one hole without asking.
+fn blocks(attr: &Attr, files: &Files) -> u64 {
+    let whole = attr.size.next_multiple_of(PAGE_BYTES as u64) / 512;
+    if attr.kind != Kind::File {
+        return whole;
+    }
+    let resident = files.get(attr.inode).map_or(0, |file| file.memory().resident_pages());
+    (resident * (PAGE_BYTES as u64 / 512)).clamp(whole.min(1), whole)
 }

@@ -106,7 +106,7 @@ impl Service {
     fn ask(&self, lane: Lane, reply: Reply, work: impl FnOnce(&Inner, &Present) -> Outcome + Send + 'static) {
         self.0.later(lane, reply, |inner, reply| {
             let outcome = inner.present().and_then(|present| work(inner, &present));
-            send(reply, outcome);
+            send(reply, outcome, &inner.files);
         });
     }
 
@@ -257,13 +257,17 @@ impl Service {
             }
             Op::SetAttr(set) if set.size.is_some() => {
                 self.0.opens.begin_truncation(inode);
-                let resizing = self.0.files.get(inode).map(|file| file.resizing());
+                let file = self.0.files.get(inode);
+                if let Some(file) = &file {
+                    // As early as possible; whether others are at it is asked when it matters.
+                    file.is_resizable();
+                }
                 self.0.later(Lane::Settle, reply, move |inner, reply| {
-                    let outcome = inner
-                        .present()
-                        .and_then(|present| attributes::set_attr(inner, &present, inode, &set));
-                    send(reply, outcome);
-                    drop(resizing);
+                    let outcome = attributes::wait_for_takers(file.as_deref()).and_then(|()| {
+                        let present = inner.present()?;
+                        attributes::set_attr(inner, &present, inode, &set)
+                    });
+                    send(reply, outcome, &inner.files);
                     // The kernel has dropped what it thought to be cut off. It may have thought the file shorter.
                     if inner.opens.end_truncation(inode) {
                         inner.cache.drop_all(inode);

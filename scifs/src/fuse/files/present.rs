@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use scios::memory::Memory;
@@ -91,14 +92,26 @@ pub(super) fn fault(fault: PageFault) -> Errno {
     }
 }
 
-/// Begins something and waits for its end. Only on lanes. What is begun always ends: with its membership at the latest.
+/// Longer than all that pages wait for.
+const PAGES_MAX: Duration = Duration::from_secs(60);
+
+/// Begins something and waits for its end. Only on lanes.
 pub(super) fn wait<T: Send + 'static>(
+    begin: impl FnOnce(Box<dyn FnOnce(Result<T, PageFault>) + Send>),
+) -> Result<T, Errno> {
+    wait_for(PAGES_MAX, Errno::IO, begin)
+}
+
+/// As `wait`, and ends with `late` if it takes longer.
+pub(super) fn wait_for<T: Send + 'static>(
+    patience: Duration,
+    late: Errno,
     begin: impl FnOnce(Box<dyn FnOnce(Result<T, PageFault>) + Send>),
 ) -> Result<T, Errno> {
     let (tell, told) = sync_channel(1);
     begin(Box::new(move |result| {
-        // Whoever waits is there until it was told.
+        // Whoever has waited too long is gone.
         let _ = tell.send(result);
     }));
-    told.recv().map_err(|_| Errno::IO)?.map_err(fault)
+    told.recv_timeout(patience).map_err(|_| late)?.map_err(fault)
 }
