@@ -77,6 +77,14 @@ impl Cluster {
         open(&self.path(node, name))
     }
 
+    /// Kills a node's daemon as a crash would, and takes its mount away.
+    pub(crate) fn kill(&mut self, node: usize) {
+        let node = &mut self.nodes[node];
+        let daemon = daemon_of(node.child.id());
+        rustix::process::kill_process(daemon, rustix::process::Signal::KILL).unwrap();
+        node.child.wait().unwrap();
+    }
+
     /// Takes a node's mount away, as umount(8) with -l does, and waits until its daemon has ended.
     pub(crate) fn unmount(&mut self, node: usize) -> bool {
         let node = &mut self.nodes[node];
@@ -109,6 +117,12 @@ impl Drop for Cluster {
         }
         let _ = std::fs::remove_dir(&self.folder);
     }
+}
+
+/// The only child of `timeout`.
+fn daemon_of(timeout: u32) -> rustix::process::Pid {
+    let children = std::fs::read_to_string(format!("/proc/{timeout}/task/{timeout}/children")).unwrap();
+    rustix::process::Pid::from_raw(children.trim().parse().unwrap()).unwrap()
 }
 
 pub(crate) fn open(path: &Path) -> File {
