@@ -153,9 +153,9 @@ impl Membership for ToCluster {
     }
 
     fn rejoin(&self, why: &str) {
-        tracing::error!(why, "this node leaves, to join again as a new member");
+        tracing::error!(why, "this node gives its membership up, to join again as a new member");
         if let Some(cluster) = self.cluster.get() {
-            cluster.leave();
+            cluster.give_up(why);
         }
     }
 }
