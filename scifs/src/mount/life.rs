@@ -69,6 +69,9 @@ impl LifeAbove {
     }
 
     pub(super) fn view(&self, view: &View) {
+        for member in view.members() {
+            self.pages.free_memory().begin(member.number, member.memory);
+        }
         let view = node_view(view);
         self.pages.view(&view);
         let Some(me) = view.members.iter().find(|member| member.node == self.me) else { return };
