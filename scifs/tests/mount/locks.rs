@@ -17,6 +17,14 @@ fn programs(cluster: &Cluster, nodes: &[usize], file: &str) -> Vec<Program> {
     started.collect()
 }
 
+/// Begins to wait for a lock; in line when this returns, since who asks later on that node is told that there is no lock for it.
+fn line_up(cluster: &Cluster, node: usize, program: &mut Program, ask: &str) {
+    program.begin_waiting(ask);
+    let mut later = cluster.program(node);
+    later.open(ask.split(' ').nth(1).unwrap());
+    assert_eq!(later.ask(&ask.replace(" wait", " try")), EAGAIN);
+}
+
 #[test]
 fn posix_locks_of_ranges_stand_in_each_others_way_across_nodes_and_are_shown() {
     ranges("posix");
@@ -43,7 +51,8 @@ fn ranges(space: &str) {
     both[0].get(&format!("lock file {space} try read 110 10"));
     assert_eq!(both[0].ask(&format!("lock file {space} try write 110 10")), EAGAIN, "two share it");
     both[1].get("close file");
-    both[0].get(&format!("lock file {space} try write 0 0"));
+    // The locks of an open file go a moment after it was closed.
+    both[0].get(&format!("lock file {space} wait write 0 0"));
 }
 
 #[test]
@@ -53,7 +62,7 @@ fn a_deadlock_across_two_nodes_and_two_files_is_refused_to_who_would_close_the_c
     both.iter_mut().for_each(|program| program.open("b"));
     both[0].get("lock a posix try write 0 1");
     both[1].get("lock b posix try write 0 1");
-    both[0].begin_waiting("lock b posix wait write 0 1");
+    line_up(&cluster, 0, &mut both[0], "lock b posix wait write 0 1");
     assert_eq!(both[1].ask("lock a posix wait write 0 1"), EDEADLK);
     assert_eq!(both[0].answer(Duration::from_millis(100)), Answer::Nothing, "the other waits on");
     both[1].get("lock b posix try none 0 1");
@@ -67,8 +76,8 @@ fn a_deadlock_of_three_programs_on_three_nodes_is_refused() {
     for (program, byte) in all.iter_mut().zip(0..) {
         program.get(&format!("lock file posix try write {byte} 1"));
     }
-    all[0].begin_waiting("lock file posix wait write 1 1");
-    all[1].begin_waiting("lock file posix wait write 2 1");
+    line_up(&cluster, 0, &mut all[0], "lock file posix wait write 1 1");
+    line_up(&cluster, 1, &mut all[1], "lock file posix wait write 2 1");
     assert_eq!(all[2].ask("lock file posix wait write 0 1"), EDEADLK);
     all[2].get("lock file posix try none 2 1");
     assert_eq!(all[1].answer(PATIENCE), value(0));
@@ -87,7 +96,9 @@ fn who_waits_first_is_served_first() {
             _ => (format!("{order} wait write 0 0"), format!("{order} try none 0 0")),
         };
         all[0].get(&ask);
-        all.iter_mut().skip(1).for_each(|program| program.begin_waiting(&ask));
+        for (program, node) in all.iter_mut().zip(nodes).skip(1) {
+            line_up(&cluster, node, program, &ask);
+        }
         for turn in 1..nodes.len() {
             for later in &mut all[turn..] {
                 assert_eq!(later.answer(Duration::ZERO), Answer::Nothing, "{space}, turn {turn}");
@@ -108,8 +119,8 @@ fn a_waiting_program_can_be_interrupted_and_waits_no_more() {
     ] {
         let mut all = programs(&cluster, &[0, 1, 1], "file");
         all[0].get(ask);
-        all[1].begin_waiting(ask);
-        all[2].begin_waiting(ask);
+        line_up(&cluster, 1, &mut all[1], ask);
+        line_up(&cluster, 1, &mut all[2], ask);
         all[1].signal(Signal::INT);
         assert_eq!(all[1].answer(PATIENCE), EINTR, "{ask}");
         all[0].get(free);
@@ -129,8 +140,8 @@ fn a_waiting_program_can_be_killed_and_stands_in_nobodys_way() {
     ] {
         let mut all = programs(&cluster, &[0, 1, 1], "file");
         all[0].get(ask);
-        all[1].begin_waiting(ask);
-        all[2].begin_waiting(ask);
+        line_up(&cluster, 1, &mut all[1], ask);
+        line_up(&cluster, 1, &mut all[2], ask);
         assert!(all[1].kill(), "{ask}");
         all[0].get(free);
         assert_eq!(all[2].answer(PATIENCE), value(0), "{ask}: the next in line");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::program::{Answer, EIO, PATIENCE, Program, value};
+use crate::program::{Answer, EAGAIN, EIO, PATIENCE, Program, SIGBUS, value};
 use crate::support::Cluster;
 
 const OPTIONS: &str = "memory=64M,failure_timeout_ms=1500";
@@ -47,63 +47,85 @@ fn wait_until_served(cluster: &Cluster, node: usize) {
     }
 }
 
+/// It was answered, or told in time that the page went with the node that had it.
+fn is_lost_or_kept(program: &mut Program, order: &str) {
+    let begun = Instant::now();
+    let answer = program.ask(order);
+    let took = begun.elapsed();
+    assert!(took < BOUND, "{order} took {took:?}: {answer:?}");
+    assert!(matches!(answer, Answer::Ok(_)) || [EIO, SIGBUS].contains(&answer), "{order}: {answer:?}");
+}
+
 #[test]
 fn a_node_that_was_stopped_for_too_long_serves_again_with_what_others_wrote_meanwhile() {
     let cluster = Cluster::with(3, OPTIONS);
-    let mut all = programs(&cluster, 3);
-    let path = |node, name| cluster.path(node, name).display().to_string();
-    // Pages of the stopped node's: read by it, written by it, kept by others; sizes that it knows.
+    let mut all = programs(&cluster, 2);
     all[0].get("store file 1 11");
-    assert_eq!(all[2].get("load file 1"), "11");
-    all[2].get("store file 2 22");
-    all[0].get("store file 3 33");
+    all[1].get("store file 6 22");
+    let mut writer = cluster.program(0);
+    writer.open("other");
+    writer.get("fill other 0 4 1");
+    // What the node knows: pages, in the kernel too, sizes, what a folder holds.
     let mut reader = cluster.program(2);
-    reader.open("other");
-    reader.get("fill other 0 4 1");
-    assert_eq!(reader.get("check other 0 4 1"), "4");
-    reader.open_as("file", "r");
-    reader.get("map file 16");
-    assert_eq!(reader.get("load file 1"), "11");
+    for name in ["file", "other"] {
+        reader.open_as(name, "r");
+        reader.get(&format!("map {name} {}", if name == "file" { 16 } else { 4 }));
+    }
+    assert_eq!([reader.get("load file 1"), reader.get("load file 6")], ["11", "22"]);
+    assert_eq!((reader.get("check other 0 4 1"), reader.get("size other")), ("4".into(), "16384".into()));
     let mut waiter = cluster.program(2);
     waiter.open("file");
 
     cluster.signal(2, Signal::STOP);
-    waiter.begin_waiting("pread file 3");
-    for node in [0, 1] {
-        is_answered(&mut all[node], "pwrite file 1 111");
-        is_answered(&mut all[node], "load file 1");
-        is_answered(&mut all[node], &format!("list {}", cluster.mountpoint(node).display()));
-    }
-    for (order, page) in [("store file 1 1111", 1), ("pwrite file 2 2222", 2), ("store file 3 3333", 3)] {
-        assert_eq!(is_answered(&mut all[0], order), if page == 2 { value(8) } else { value(0) });
-    }
-    all[0].open("other");
-    assert_eq!(is_answered(&mut all[0], "cut other 4096"), value(0));
-    assert_eq!(is_answered(&mut all[0], "cut other 8192"), value(0));
+    waiter.begin_waiting("pread file 1");
+    assert_eq!(is_answered(&mut all[0], "store file 1 111"), value(0));
+    assert_eq!(is_answered(&mut all[1], "pwrite file 6 222"), value(8));
+    assert_eq!(is_answered(&mut all[1], "store file 12 333"), value(0));
+    assert_eq!(is_answered(&mut writer, "cut other 4096"), value(0));
+    assert_eq!(is_answered(&mut writer, "cut other 8192"), value(0));
     fs::write(cluster.path(0, "new"), b"made meanwhile").unwrap();
     cluster.signal(2, Signal::CONT);
 
     let told = waiter.answer(PATIENCE);
-    assert!(told == EIO || told == value(3333), "who waited for the stopped node: {told:?}");
+    assert!(told == EIO || told == value(111), "who waited for the stopped node: {told:?}");
     wait_until_served(&cluster, 2);
     // Also with files and mappings that were opened in the membership before.
-    for (page, expected) in [(1, "1111"), (2, "2222"), (3, "3333")] {
-        assert_eq!(all[2].get(&format!("load file {page}")), expected);
-        assert_eq!(waiter.get(&format!("pread file {page}")), expected);
+    for (page, expected) in [(1, "111"), (6, "222"), (12, "333")] {
         assert_eq!(reader.get(&format!("load file {page}")), expected);
+        assert_eq!(waiter.get(&format!("pread file {page}")), expected);
     }
     assert_eq!(reader.get("size other"), "8192");
-    assert_eq!(reader.get("pread other 1"), "0");
-    assert_eq!(reader.get("pread other 2"), "0", "behind the end");
-    assert_eq!(reader.get(&format!("stat {}", path(2, "other"))), "8192");
+    assert_eq!([reader.get("check other 0 4 1"), reader.get("pread other 1")], ["1", "0"]);
+    assert_eq!([reader.get("load other 1"), reader.get("pread other 2")], ["0", "0"]);
+    assert_eq!(reader.get(&format!("stat {}", cluster.path(2, "other").display())), "8192");
     assert_eq!(fs::read(cluster.path(2, "new")).unwrap(), b"made meanwhile");
     // And it takes part again in both directions.
-    all[2].get("store file 1 5");
+    waiter.get("map file 16");
+    waiter.get("store file 1 5");
     assert_eq!(all[0].get("load file 1"), "5");
-    all[1].get("store file 2 6");
-    assert_eq!(all[2].get("load file 2"), "6");
-    assert_eq!(reader.get("load file 2"), "6");
+    all[1].get("store file 6 6");
+    assert_eq!([waiter.get("load file 6"), reader.get("load file 6")], ["6", "6"]);
+    waiter.get("flock file exclusive try");
+}
+
+#[test]
+fn pages_that_only_a_stopped_node_has_are_given_up_in_time_and_can_be_written_anew() {
+    let cluster = Cluster::with(3, OPTIONS);
+    let mut all = programs(&cluster, 3);
+    (0..4).for_each(|page| drop(all[2].get(&format!("store file {page} 22"))));
     all[2].get("flock file exclusive try");
+    cluster.signal(2, Signal::STOP);
+    is_lost_or_kept(&mut all[0], "pread file 1");
+    is_lost_or_kept(&mut all[1], "load file 2");
+    assert_eq!(is_answered(&mut all[0], "flock file exclusive wait"), value(0));
+    assert_eq!(is_answered(&mut all[0], "fill file 1 1 7"), value(1), "a whole page");
+    assert_eq!(is_answered(&mut all[0], "check file 1 1 7"), value(1));
+    cluster.signal(2, Signal::CONT);
+    wait_until_served(&cluster, 2);
+    let mut again = cluster.program(2);
+    again.open("file");
+    assert_eq!(again.get("check file 1 1 7"), "1");
+    assert_eq!(again.ask("flock file exclusive try"), EAGAIN);
 }
 
 #[test]
@@ -142,7 +164,7 @@ fn survivors_are_blocked_no_longer_than_the_failure_timeout_when_a_node_is_kille
         cluster.signal(victim, Signal::KILL);
         for node in (0..3).filter(|node| *node != victim) {
             for order in ["pread file 1", "pwrite file 2 2", "lock file posix wait write 0 0", "size file"] {
-                is_answered(&mut all[node], order);
+                is_lost_or_kept(&mut all[node], order);
             }
             is_answered(&mut all[node], "lock file posix try none 0 0");
             is_answered(&mut all[node], &format!("list {}", cluster.mountpoint(node).display()));
