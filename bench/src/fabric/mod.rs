@@ -150,15 +150,11 @@ pub(crate) fn raw_stream(spinning: bool, effort: u32) -> Result<f64, BenchError>
     raw(spinning, Workload::Stream { message_bytes: 16 * workload::PAGE_BYTES }, effort)
 }
 
+/// On all processors, as the mounts are that it is measured beside: a receiver that blocks is woken sooner on the sender's.
 fn raw(spinning: bool, workload: Workload, effort: u32) -> Result<f64, BenchError> {
     let mode = if spinning { Mode::Spinning } else { Mode::Blocking };
-    let measured = || {
-        let processors = Processors::halves()?;
-        measure(&processors, Program::TcpFloor, mode, workload, effort)
-    };
-    // In a thread of its own: the caller goes on on all processors.
-    std::thread::scope(|scope| scope.spawn(measured).join())
-        .unwrap_or_else(|_| Err(BenchError::Event("a panic".into())))
+    let child = Child::start(Program::TcpFloor, mode)?;
+    Program::TcpFloor.drive(&child.address, mode, workload, workload.repeats(effort))
 }
 
 pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode, BenchError> {

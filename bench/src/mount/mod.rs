@@ -38,9 +38,9 @@ pub(crate) struct Options {
     /// Only comparisons whose name contains this.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// How long receivers poll before they block, of the floor too.
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
-    spin_us: u64,
+    /// How long receivers poll before they block, of the floor too; without this, what a mount does by default.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    spin_us: Option<u64>,
     /// The program that is measured; without this, the one beside this program.
     #[arg(long, value_name = "PATH")]
     scifs: Option<PathBuf>,
@@ -104,6 +104,8 @@ pub(crate) enum MountBenchError {
     #[error(transparent)]
     Mount(#[from] scifs::fuse::kernel::MountError),
     #[error(transparent)]
+    Options(#[from] scifs::options::OptionsError),
+    #[error(transparent)]
     Raw(#[from] fabric::BenchError),
     #[error("cannot write or read a report: {0}")]
     Json(#[from] serde_json::Error),
@@ -117,7 +119,7 @@ impl MountBenchError {
 
 pub(crate) fn compare(options: &Options) -> Result<ExitCode, MountBenchError> {
     let bench = Bench::new(options)?;
-    let mut report = Report::new(options.rounds, options.spin_us);
+    let mut report = Report::new(options.rounds, bench.spin_us);
     for workload in WORKLOADS {
         if options.only.as_ref().is_none_or(|only| workload.name().contains(only.as_str())) {
             report.add(&bench.row(workload)?);
@@ -135,6 +137,7 @@ pub(crate) fn compare(options: &Options) -> Result<ExitCode, MountBenchError> {
 
 struct Bench<'a> {
     options: &'a Options,
+    spin_us: u64,
     interrupts: Interrupts,
     /// The nodes of SciFS, which live as long as the comparison; a floor is made for each measurement.
     subject: Part,
@@ -148,10 +151,14 @@ impl<'a> Bench<'a> {
             Some(path) => path.clone(),
             None => beside().map_err(MountBenchError::Spawn)?,
         };
-        let spin = format!("--spin-us={}", options.spin_us);
+        let spin_us = match options.spin_us {
+            Some(spin_us) => spin_us,
+            None => scifs::options::Options::load(&["memory=256M"], None)?.spin_us,
+        };
+        let spin = format!("--spin-us={spin_us}");
         let subject =
             Part::start(&["subject".into(), spin, scifs.to_string_lossy().into_owned()], &interrupts)?;
-        Ok(Self { options, interrupts, subject })
+        Ok(Self { options, spin_us, interrupts, subject })
     }
 
     fn row(&self, workload: Workload) -> Result<Row, MountBenchError> {
@@ -180,7 +187,7 @@ impl<'a> Bench<'a> {
 
     fn floor(&self, workload: Workload) -> Result<Measured, MountBenchError> {
         let pages = format!("--pages={}", workload.pages(self.options.effort));
-        let spin = format!("--spin-us={}", self.options.spin_us);
+        let spin = format!("--spin-us={}", self.spin_us);
         let first = Part::start(&["floor-first".into(), pages.clone(), spin.clone()], &self.interrupts)?;
         let [first_file, address] = self.said(&first)?;
         let second =
@@ -191,7 +198,7 @@ impl<'a> Bench<'a> {
 
     fn reference(&self, which: Reference, workload: Workload) -> Result<Measured, MountBenchError> {
         self.interrupts.check()?;
-        let spinning = self.options.spin_us > 0;
+        let spinning = self.spin_us > 0;
         let raw = |typical| Measured { typical, p99: None };
         match which {
             Reference::RoundTrip => Ok(raw(fabric::raw_page_round_trip(spinning, self.options.effort)?)),

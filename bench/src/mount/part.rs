@@ -16,9 +16,11 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::MountBenchError;
 
 /// For a part to become ready, or to do its work.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// For a part to clean up.
 const END: Duration = Duration::from_secs(60);
+/// For a part that has been killed.
+const KILLED: Duration = Duration::from_secs(2);
 const GLANCE: Duration = Duration::from_millis(50);
 
 const READY: &str = "ready";
@@ -42,7 +44,9 @@ impl Interrupts {
 }
 
 pub(super) struct Part {
+    /// Its command, for messages.
     name: String,
+    loads: bool,
     child: Child,
     lines: Receiver<String>,
     interrupts: Interrupts,
@@ -82,8 +86,15 @@ impl Part {
                 lines.map_while(Result::ok).try_for_each(|line| sender.send(line))
             });
         }
-        let name = arguments.first().cloned().unwrap_or_default();
-        Ok(Self { name, child, lines, interrupts: interrupts.clone(), said: Vec::new() })
+        let loads = arguments.first().is_some_and(|name| name == LOAD);
+        Ok(Self {
+            name: arguments.join(" "),
+            loads,
+            child,
+            lines,
+            interrupts: interrupts.clone(),
+            said: Vec::new(),
+        })
     }
 
     fn line(&mut self) -> Result<String, MountBenchError> {
@@ -101,7 +112,6 @@ impl Part {
                 }
             }
         }
-        // It gets no chance to clean up in order if it hangs, so it must not be what mounts.
         Err(MountBenchError::Stuck { name: self.name.clone(), seconds: PATIENCE.as_secs() })
     }
 
@@ -119,14 +129,15 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        if self.name == LOAD {
-            // It has nothing to clean up, and may wait for a page.
+        if self.loads {
+            // It has nothing to clean up. While a mount owes it an answer not even this ends it, but the end of the mount
+            // does, and that comes next.
             let _ended = self.child.kill();
-        }
-        if self.ended_by(Instant::now() + END).is_none() {
+            self.ended_by(Instant::now() + KILLED);
+        } else if self.ended_by(Instant::now() + END).is_none() {
             eprintln!("scifs-bench: {} does not end; it is killed, look for mounts that it left", self.name);
             let _ended = self.child.kill();
-            self.ended_by(Instant::now() + GLANCE);
+            self.ended_by(Instant::now() + KILLED);
         }
     }
 }

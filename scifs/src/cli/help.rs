@@ -87,7 +87,7 @@ pub(super) const ATTRIBUTES: &str = "\
   user.scifs.consistency  strict
   user.scifs.home         the members that keep the directory of the file's pages (read only)
   user.scifs.replicas     how many members hold its bytes beside the owner (read only)
-  user.scifs.stats        its pages on this node by state (read only)
+  user.scifs.stats        its pages in the whole cluster by state and by node (read only)
 The first two can be set while the file is empty.";
 
 pub(super) const ENVIRONMENT: &str = "\

@@ -116,10 +116,17 @@ fn table(about: &Value) -> String {
             Value::Null => {}
             Value::Object(fields) => {
                 for (name, value) in fields {
-                    line(&name.replace('_', " "), plain(value));
+                    match value {
+                        Value::Object(nodes) if name == "nodes" => {
+                            nodes.iter().for_each(|(node, value)| line(&format!("on {node}"), plain(value)));
+                        }
+                        // Mostly nobody.
+                        Value::Array(items) if items.is_empty() => {}
+                        value => line(&name.replace('_', " "), plain(value)),
+                    }
                 }
             }
-            // No home is known here as long as nobody has touched the file.
+            // There is no home as long as nobody has touched the file.
             value => {
                 let text = plain(value);
                 line(key, if text.is_empty() { "-".into() } else { text });
@@ -160,7 +167,7 @@ mod tests {
         let about = json!({
             "path": "/dsm/a", "inode": 7, "size_bytes": 1u64 << 40, "home": null,
             "address": value("address", "0x200000000000"),
-            "stats": value("stats", r#"{"pages": {"exclusive": 1, "shared": 2}, "homes": ["ant", "bee"]}"#),
+            "stats": value("stats", r#"{"pages": {"exclusive": 1, "shared": 2}, "homes": ["ant", "bee"], "nodes": {"ant": {"home": 3}}, "silent": []}"#),
             "replicas": value("replicas", "0"), "consistency": value("consistency", "strict"),
         });
         let text = table(&about);
@@ -169,5 +176,6 @@ mod tests {
         {
             assert!(text.contains(words), "{words}: {text}");
         }
+        assert!(text.contains("on ant           home 3") && !text.contains("silent"), "{text}");
     }
 }

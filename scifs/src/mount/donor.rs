@@ -73,6 +73,7 @@ impl Donor {
     pub(super) fn serve(&self, session: &Session) -> Result<(), MountError> {
         let Some(service) = self.above.service() else { return Ok(()) };
         service.mounted(session.notifier()?);
+        session.measure(self.node.registry());
         session.serve(&service.requests())
     }
 

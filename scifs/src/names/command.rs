@@ -112,9 +112,11 @@ pub enum Command {
         size: u64,
         now: Time,
     },
-    /// The file becomes this much longer; answers where the new bytes begin (`Appended`).
+    /// So many bytes were written at `at`, which was the end of the file: it is at least that long, unless it was cut
+    /// shorter than `at` meanwhile. Then they were cut off with the rest. Answers the new `Attr`.
     Append {
         inode: Inode,
+        at: u64,
         bytes: u64,
         now: Time,
     },
@@ -158,7 +160,6 @@ pub enum Command {
 pub enum Answer {
     Done,
     Attr(Attr),
-    Appended { offset: u64, attr: Attr },
     Address(u64),
 }
 

@@ -20,13 +20,19 @@ impl Names {
         self.attr(inode)
     }
 
-    pub(super) fn append(&mut self, inode: Inode, bytes: u64, now: Time) -> Result<Answer, Refusal> {
-        let offset = self.node(inode)?.file()?.size;
-        if bytes > 0 {
-            self.set_size(inode, offset.checked_add(bytes).ok_or(Refusal::TooLong)?)?;
-            self.node_mut(inode)?.changed(now);
+    pub(super) fn append(
+        &mut self,
+        inode: Inode,
+        (at, bytes): (u64, u64),
+        now: Time,
+    ) -> Result<Answer, Refusal> {
+        let end = at.checked_add(bytes).ok_or(Refusal::TooLong)?;
+        let size = self.node(inode)?.file()?.size;
+        if at <= size && end > size {
+            self.set_size(inode, end)?;
         }
-        Ok(Answer::Appended { offset, attr: self.node(inode)?.attr(inode) })
+        self.node_mut(inode)?.changed(now);
+        self.attr(inode)
     }
 
     /// Longer or shorter; the times are the caller's.

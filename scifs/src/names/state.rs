@@ -108,7 +108,7 @@ impl Names {
             }
             Command::SetAttr { inode, changes, now } => self.set_attr(*inode, changes, *now),
             Command::Grow { inode, size, now } => self.grow(*inode, *size, *now),
-            Command::Append { inode, bytes, now } => self.append(*inode, *bytes, *now),
+            Command::Append { inode, at, bytes, now } => self.append(*inode, (*at, *bytes), *now),
             Command::Punch { inode, first_page, pages, now } => self.punch(*inode, *first_page, *pages, *now),
             Command::Touch { inode, written } => self.touch(*inode, *written),
             Command::SetXattr { inode, name, value, setting, now } => {

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use scios::limits::PAGE_BYTES;
@@ -27,6 +28,9 @@ pub(super) enum Waiting {
 pub(super) struct MapRead {
     pub(super) file: Arc<File>,
     pub(super) page: u32,
+    pub(super) began: Instant,
+    /// It was answered at once, from what is here.
+    pub(super) local: bool,
     pub(super) done: MapDone,
 }
 

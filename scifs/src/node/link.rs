@@ -192,9 +192,10 @@ impl Link {
         self.lost_below.fetch_max(epoch + 1, Ordering::AcqRel);
     }
 
-    pub(super) fn should_dial(&self, now: Nanos, pause: Duration) -> bool {
+    /// Whether to connect now, because messages wait for it or somebody `asks`.
+    pub(super) fn should_dial(&self, now: Nanos, pause: Duration, asks: bool) -> bool {
         let mut state = self.state.lock();
-        let wanted = !state.queue.is_empty() || self.lost_below.load(Ordering::Acquire) > 0;
+        let wanted = asks || !state.queue.is_empty() || self.lost_below.load(Ordering::Acquire) > 0;
         let due = state.dialed_at.is_none_or(|at| at + pause <= now);
         let dial = !state.connected && wanted && due;
         if dial {

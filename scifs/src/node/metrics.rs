@@ -1,8 +1,15 @@
 //! What pages count.
 
-use scios::metrics::{Counter, Registry};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use scios::metrics::{Counter, Histogram, Registry};
 
 use super::pages::Pages;
+
+const FAULT: &str = "scifs_fault_ns";
+const FAULT_HELP: &str =
+    "From a fault of a mapping to its page; here: this node had it, elsewhere: others had to give it up.";
 
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
@@ -14,6 +21,18 @@ pub(super) struct Metrics {
     pub(super) pages_revoked: Counter,
     pub(super) pages_ahead: Counter,
     pub(super) distrusted: Counter,
+    faults_here: OnceLock<Histogram>,
+    faults_elsewhere: OnceLock<Histogram>,
+}
+
+impl Metrics {
+    /// A page was given to the kernel for a mapping.
+    pub(super) fn fault_ended(&self, began: Instant, local: bool) {
+        let histogram = if local { &self.faults_here } else { &self.faults_elsewhere };
+        if let Some(histogram) = histogram.get() {
+            histogram.record_duration(began.elapsed());
+        }
+    }
 }
 
 impl Pages {
@@ -38,6 +57,9 @@ impl Pages {
         ];
         for (name, help, counter) in all {
             registry.show_counter(name, help, &[], counter);
+        }
+        for (page, histogram) in [("here", &counted.faults_here), ("elsewhere", &counted.faults_elsewhere)] {
+            histogram.get_or_init(|| registry.histogram(FAULT, FAULT_HELP, &[("page", page)]));
         }
     }
 }

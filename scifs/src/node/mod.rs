@@ -7,6 +7,8 @@
 
 mod access;
 mod ahead;
+mod asking;
+mod census;
 mod eviction;
 mod fault;
 mod file;
@@ -34,6 +36,7 @@ mod turn;
 mod view;
 mod wire;
 
+pub use census::FileStat;
 pub use fault::PageFault;
 pub use file::File;
 pub use files::Files;
@@ -41,5 +44,4 @@ pub use kernel_cache::{KernelCache, NoKernelCache};
 pub use layout::{Layout, Piece};
 pub use pages::{Pages, PagesConfig};
 pub use placement::{FreeMemory, Roomy};
-pub use survey::FileStat;
 pub use view::{Membership, NodeMember, NodeView};

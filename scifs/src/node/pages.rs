@@ -19,6 +19,7 @@ use scios::rpc::{Incoming, Listener, Responder, Rpc, Service};
 use scios::verbs::DownReason;
 use scios::{Nanos, NodeId};
 
+use super::census::Census;
 use super::eviction::Evicting;
 use super::files::Files;
 use super::gate::Gate;
@@ -307,7 +308,10 @@ struct Ears(Arc<Pages>);
 
 impl Service for Ears {
     fn request(&self, _: NodeId, message: Incoming<'_>, responder: Responder) {
-        self.0.survey(&message, responder);
+        match message.kind {
+            Census::KIND => self.0.census(&message, responder),
+            _ => self.0.survey(&message, responder),
+        }
     }
 
     fn one_way(&self, peer: NodeId, message: Incoming<'_>) {

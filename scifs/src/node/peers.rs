@@ -155,10 +155,22 @@ impl Peers {
 
     fn dial(&self, now: Nanos) {
         let links: Vec<_> = self.links.read().values().cloned().collect();
-        for link in links.iter().filter(|link| link.should_dial(now, REDIAL_EVERY)) {
-            if let Err(error) = self.rpc.fabric().connect(&link.address) {
-                tracing::debug!(%error, address = link.address, "cannot connect to a member");
-            }
+        for link in links.iter().filter(|link| link.should_dial(now, REDIAL_EVERY, false)) {
+            self.connect(link);
+        }
+    }
+
+    /// Begins to connect to a member that somebody asks something.
+    pub(super) fn reach(&self, node: NodeId) {
+        let now = self.rpc.fabric().now();
+        if let Some(link) = self.link(node).filter(|link| link.should_dial(now, REDIAL_EVERY, true)) {
+            self.connect(&link);
+        }
+    }
+
+    fn connect(&self, link: &Link) {
+        if let Err(error) = self.rpc.fabric().connect(&link.address) {
+            tracing::debug!(%error, address = link.address, "cannot connect to a member");
         }
     }
 

@@ -1,6 +1,7 @@
 //! What surfaces ask of the pages: bytes read and written by the daemon itself, and pages for the kernel's cache.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use scios::limits::PAGE_BYTES;
 
@@ -57,7 +58,8 @@ impl Pages {
         page: u32,
         done: impl FnOnce(Result<&[u8], PageFault>) + Send + 'static,
     ) {
-        let read = MapRead { file: Arc::clone(file), page, done: Box::new(done) };
+        let began = Instant::now();
+        let read = MapRead { file: Arc::clone(file), page, began, local: true, done: Box::new(done) };
         let ahead = file.ahead.lock().read(page, 1);
         self.when_open(move |pages| {
             let mut after = After::default();
@@ -310,6 +312,10 @@ impl Turn<'_> {
                 run: 1,
                 token,
             }));
+            // Not answered yet, so it depends on others.
+            if let Some(Waiting::Map(read)) = self.shard.waiting.get_mut(token) {
+                read.local = false;
+            }
         }
     }
 

@@ -1,6 +1,4 @@
-//! Where a file's data is: asked of every member, as the home of some of its pages. For `lseek` and `scifs stat`.
-
-use std::time::Duration;
+//! Where a file's data is: asked of every member, as the home of some of its pages. For `lseek`.
 
 use scios::rpc::codec::{DecodeError, Message, Reader, Request, Writer};
 use scios::rpc::{Incoming, Responder};
@@ -9,11 +7,10 @@ use super::fault::PageFault;
 use super::file::File;
 use super::layout::segment;
 use super::pages::Pages;
-use crate::coherence::{Holders, PageId, PageState, SegmentId};
+use crate::coherence::{Holders, PageId, SegmentId};
 
 /// Runs of pages in one answer.
 const RUNS_MAX: usize = 2048;
-const DEADLINE: Duration = Duration::from_secs(2);
 
 /// Which pages of a range of a segment were ever touched, as far as you are their home?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,26 +66,14 @@ impl Request for Survey {
     const IDEMPOTENT: bool = true;
 }
 
-/// What this node has of a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FileStat {
-    pub pages_exclusive: u64,
-    pub pages_shared: u64,
-    /// On their way in or out.
-    pub pages_moving: u64,
-    /// Pages whose home this node is.
-    pub pages_home: u64,
-}
-
 impl Pages {
     pub(super) fn survey(&self, message: &Incoming<'_>, responder: Responder) {
-        match message.decode::<Survey>() {
-            Ok(survey) => {
-                if let Err(error) = responder.reply(&self.touched(&survey), &[]) {
-                    tracing::debug!(%error, "an answer about pages was not sent");
-                }
-            }
-            Err(why) => responder.malformed(&why.to_string()),
+        let answered = match message.decode::<Survey>() {
+            Ok(survey) => responder.reply(&self.touched(&survey), &[]),
+            Err(why) => return responder.malformed(&why.to_string()),
+        };
+        if let Err(error) = answered {
+            tracing::debug!(%error, "an answer about pages was not sent");
         }
     }
 
@@ -126,34 +111,6 @@ impl Pages {
         }
     }
 
-    /// What this node has of a file.
-    pub fn stat(&self, file: &File) -> FileStat {
-        let mut stat = FileStat::default();
-        let layout = file.layout();
-        let mut segments: Vec<_> =
-            layout.pieces().iter().map(|p| segment(file.inode(), p.generation)).collect();
-        segments.sort_unstable();
-        segments.dedup();
-        for shard in &self.shards {
-            let shard = shard.lock();
-            let Some(engine) = &shard.engine else { continue };
-            for segment in &segments {
-                let all =
-                    PageId { segment: *segment, index: 0 }..=PageId { segment: *segment, index: u32::MAX };
-                for page in engine.pages_in(all.clone()).filter(|page| file.is_current(page.page)) {
-                    match page.state {
-                        PageState::Exclusive => stat.pages_exclusive += 1,
-                        PageState::Shared => stat.pages_shared += 1,
-                        _ => stat.pages_moving += 1,
-                    }
-                }
-                let homes = engine.homes_in(all).filter(|home| *home.holders != Holders::Untouched);
-                stat.pages_home += homes.filter(|home| file.is_current(home.page)).count() as u64;
-            }
-        }
-        stat
-    }
-
     /// Data from a page on, joined from what all members say, and up to where it is complete.
     fn data(&self, file: &File, page: u32, last: u32) -> Result<(Vec<(u32, u32)>, u32), PageFault> {
         let layout = file.layout();
@@ -164,11 +121,8 @@ impl Pages {
         };
         let own = self.touched(&survey);
         let (mut runs, mut complete_to) = (own.runs, own.complete_to);
-        for node in self.peers.roster().others() {
-            let answer = self.rpc.call_wait(node, &survey, &[], DEADLINE).map_err(|error| {
-                tracing::warn!(%node, %error, "a member did not say where a file's data is");
-                PageFault::Ended
-            })?;
+        for (_, answer) in self.ask_others(&survey) {
+            let answer = answer.ok_or(PageFault::Ended)?;
             runs.extend(answer.runs);
             complete_to = complete_to.min(answer.complete_to);
         }

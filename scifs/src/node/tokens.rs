@@ -30,6 +30,11 @@ impl<T> Tokens<T> {
         slot.as_ref().filter(|_| u64::from(*turn) == token.0 >> 32)
     }
 
+    pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
+        let (turn, slot) = self.slots.get_mut(token.0 as u32 as usize)?;
+        slot.as_mut().filter(|_| u64::from(*turn) == token.0 >> 32)
+    }
+
     pub(super) fn take(&mut self, token: Token) -> Option<T> {
         let at = token.0 as u32;
         let (turn, slot) = self.slots.get_mut(at as usize)?;

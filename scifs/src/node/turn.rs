@@ -180,7 +180,10 @@ impl Turn<'_> {
     pub(super) fn answer(&mut self, page: PageId, read: MapRead) {
         let mut bytes = [0; PAGE_BYTES];
         match read.file.touch(page, |frame| frame.read_to(&mut bytes)) {
-            Some(()) => (read.done)(Ok(&bytes)),
+            Some(()) => {
+                self.pages.metrics.fault_ended(read.began, read.local);
+                (read.done)(Ok(&bytes));
+            }
             None => {
                 self.next.push_back(Input::Released { page, run: 1, mapper: MapperId::FILE, left: None });
                 self.after.read_again.push(read);

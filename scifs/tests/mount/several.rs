@@ -173,3 +173,59 @@ fn a_node_that_is_unmounted_leaves_and_the_others_go_on() {
     fs::write(cluster.path(0, "after"), b"alone").unwrap();
     assert_eq!(fs::read(cluster.path(0, "after")).unwrap(), b"alone");
 }
+
+/// Two nodes append lines of one length while a third reads what is there: never a byte of a line that is missing.
+#[test]
+fn a_reader_of_a_file_that_two_nodes_append_to_never_finds_zeros() {
+    const LINE: usize = 3000;
+    const EACH: usize = 100;
+    let cluster = Cluster::new(3);
+    drop(cluster.open(0, "log"));
+    let append = |node: usize| {
+        let mut file = OpenOptions::new().append(true).open(cluster.path(node, "log")).unwrap();
+        let line = vec![b'a' + node as u8; LINE];
+        for _ in 0..EACH {
+            file.write_all(&line).unwrap();
+        }
+    };
+    let mut seen = Vec::new();
+    std::thread::scope(|scope| {
+        let writers = [0, 1].map(|node| scope.spawn(move || append(node)));
+        let reader = fs::File::open(cluster.path(2, "log")).unwrap();
+        while seen.len() < 2 * EACH * LINE && !writers.iter().all(|writer| writer.is_finished()) {
+            let mut bytes = vec![0; 64 * 1024];
+            let count = reader.read_at(&mut bytes, seen.len() as u64).unwrap();
+            seen.extend_from_slice(&bytes[..count]);
+        }
+    });
+    seen = [seen.clone(), fs::read(cluster.path(2, "log")).unwrap()[seen.len()..].to_vec()].concat();
+    let lines: Vec<_> = seen.chunks(LINE).collect();
+    assert!(lines.iter().all(|line| line.iter().all(|byte| *byte == line[0])), "a torn line");
+    let count = |byte| lines.iter().filter(|line| line[0] == byte).count();
+    assert_eq!((count(b'a'), count(b'b'), lines.len()), (EACH, EACH, 2 * EACH));
+}
+
+/// Whole pages, since the bytes of a page that the dead node had are gone.
+#[test]
+fn a_node_that_dies_while_it_appends_does_not_keep_others_from_appending() {
+    let mut cluster = Cluster::new(3);
+    drop(cluster.open(0, "log"));
+    let mut ours = OpenOptions::new().append(true).open(cluster.path(0, "log")).unwrap();
+    let path = cluster.path(2, "log");
+    let dying = std::thread::spawn(move || {
+        let mut theirs = OpenOptions::new().append(true).open(path).unwrap();
+        // Until its node is gone.
+        while theirs.write_all(&[1; PAGE]).is_ok() {}
+    });
+    while ours.metadata().unwrap().len() < 20 * PAGE as u64 {
+        std::thread::yield_now();
+    }
+    cluster.kill(2);
+    dying.join().unwrap();
+    ours.write_all(&[2; PAGE]).unwrap();
+    let size = ours.metadata().unwrap().len();
+    let mut last = [0; PAGE];
+    let there = fs::File::open(cluster.path(1, "log")).unwrap();
+    there.read_exact_at(&mut last, size - PAGE as u64).unwrap();
+    assert_eq!(last, [2; PAGE]);
+}

@@ -106,6 +106,13 @@ impl Cluster {
         self.nodes[node].child.try_wait().unwrap().is_none()
     }
 
+    /// Kills a node's daemon as a crash would, and takes its mount away.
+    pub(crate) fn kill(&mut self, node: usize) {
+        let node = &mut self.nodes[node];
+        kill_process(node.daemon(), Signal::KILL).unwrap();
+        node.child.wait().unwrap();
+    }
+
     /// Takes a node's mount away, as umount(8) with -l does, and waits until its daemon has ended.
     pub(crate) fn unmount(&mut self, node: usize) -> bool {
         let node = &mut self.nodes[node];

@@ -46,6 +46,9 @@ struct Options {
     /// Only read, write and their relatives
     #[arg(long)]
     no_mmap: bool,
+    /// Each directory's steps are done by a process of its own, in turns; so it is by default if there are several
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    processes: Option<bool>,
     /// After how many seconds a step is said to hang
     #[arg(long, default_value_t = 30)]
     patience_s: u64,
@@ -71,7 +74,8 @@ fn exercise(options: &Options) -> std::io::Result<u64> {
     if folders.is_empty() {
         return Err(std::io::Error::other("say where the nodes have the file system: --dirs DIR DIR …"));
     }
-    let mut exerciser = Exerciser::new(&folders, Duration::from_secs(options.patience_s))?;
+    let processes = options.processes.unwrap_or(folders.len() > 1);
+    let mut exerciser = Exerciser::new(&folders, Duration::from_secs(options.patience_s), processes)?;
     let mut failed = 0;
     for seed in options.seed..options.seed.saturating_add(options.seeds) {
         let (count, maps) = (options.ops, !options.no_mmap);
@@ -94,5 +98,6 @@ fn print(options: &Options, folders: &[PathBuf], order: &Order, failure: &Failur
         println!("    {step}");
     }
     let no_mmap = if options.no_mmap { " --no-mmap" } else { "" };
-    println!("  again: fsxr --dirs … --seed {} --ops {}{no_mmap}", order.seed, order.count);
+    let processes = options.processes.map(|all| format!(" --processes={all}")).unwrap_or_default();
+    println!("  again: fsxr --dirs … --seed {} --ops {}{no_mmap}{processes}", order.seed, order.count);
 }

@@ -8,3 +8,4 @@ pub mod model;
 pub mod play;
 pub mod shrink;
 pub mod steps;
+pub mod turns;

@@ -1,5 +1,6 @@
 //! Does the steps, and after each looks at the file from another directory.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -11,6 +12,7 @@ use rustix::io::Errno;
 
 use super::model::Model;
 use super::steps::{Op, PAGE, Step, Steps};
+use super::turns::{Member, Task};
 use crate::shared::mapped::{Access, Mapped};
 use crate::shared::team;
 
@@ -19,20 +21,35 @@ const COMPARE_ALL_EVERY: usize = 64;
 /// How much of the surroundings of a step is compared.
 const AROUND: u64 = 2 * PAGE;
 
-/// The life of a process that plays lists: an order is a seed, a length, whether mappings are used, and which steps to do.
+/// The life of a process that plays lists, alone or by turns with one process for each other directory.
 pub fn serve(progress: &Path, folders: &[PathBuf]) -> io::Result<()> {
     let progress = File::options().read(true).write(true).open(progress)?;
     let progress = Mapped::shared(progress, PAGE as usize, Access::ReadWrite)?;
     let mut runs = 0;
-    team::serve(|line| {
-        let order = Order::parse(line).ok_or_else(|| format!("not an order: {line}"))?;
-        let list = Steps::new(order.seed, order.count, folders.len(), order.maps);
-        runs += 1;
-        let name = format!("fsxr-{}-{runs}", std::process::id());
-        let played = play(&order, &list, &progress, folders, &name);
-        // Only a worker that dies leaves its file behind.
-        std::fs::remove_file(folders[0].join(&name)).map_err(|error| error.to_string())?;
-        played.map(|()| "played".into())
+    let mut member: Option<Member> = None;
+    team::serve(|line| match Task::parse(line).ok_or_else(|| format!("not an order: {line}"))? {
+        Task::Alone(order) => {
+            let list = Steps::new(order.seed, order.count, folders.len(), order.maps);
+            runs += 1;
+            let name = format!("fsxr-{}-{runs}", std::process::id());
+            let played = play(&order, &list, &progress, folders, &name);
+            // Only a worker that dies leaves its file behind.
+            std::fs::remove_file(folders[0].join(&name)).map_err(|error| error.to_string())?;
+            played.map(|()| "played".into())
+        }
+        Task::Join { node, name, order } => {
+            member = None;
+            member = Some(Member::new(folders, node, &name, &order).map_err(|error| error.to_string())?);
+            Ok("joined".into())
+        }
+        Task::Turn { at, turn } => {
+            let member = member.as_mut().ok_or("a turn of nothing")?;
+            member.take(at, turn).map(|()| "done".into()).map_err(|error| format!("{at}: {error}"))
+        }
+        Task::Part => {
+            member = None;
+            Ok("parted".into())
+        }
     })
 }
 
@@ -76,7 +93,7 @@ impl Order {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Wrong {
+pub(super) enum Wrong {
     #[error("{0}")]
     Call(#[from] io::Error),
     #[error("{0}")]
@@ -93,7 +110,7 @@ enum Wrong {
 
 /// A directory's hands on the file. What has it open for reading stays for the whole run, and its mapping has the largest
 /// size that the file may have: pages that were cut off and have come back are the same ones.
-struct Node {
+pub(super) struct Node {
     path: PathBuf,
     reader: File,
     reading: Mapped,
@@ -107,7 +124,7 @@ struct Writer {
 }
 
 impl Node {
-    fn open(path: PathBuf, size_max: u64) -> io::Result<Self> {
+    pub(super) fn open(path: PathBuf, size_max: u64) -> io::Result<Self> {
         let reader = File::open(&path)?;
         let reading = Mapped::shared(&reader, size_max as usize, Access::Read)?;
         Ok(Self { path, reader, reading, writer: None })
@@ -136,29 +153,39 @@ impl Node {
     }
 }
 
-struct Player {
-    nodes: Vec<Node>,
+pub(super) struct Player {
+    /// Those of this process.
+    pub(super) nodes: BTreeMap<usize, Node>,
     model: Model,
     maps: bool,
     steps: usize,
 }
 
 impl Player {
+    /// The hands of those directories on a file that is there and empty.
+    pub(super) fn of(nodes: BTreeMap<usize, Node>, maps: bool, size_max: u64) -> Self {
+        Self { nodes, model: Model::new(size_max), maps, steps: 0 }
+    }
+
     fn new(folders: &[PathBuf], name: &str, maps: bool, size_max: u64) -> io::Result<Self> {
         File::create_new(folders.first().ok_or(io::ErrorKind::NotFound)?.join(name))?;
-        let open = |folder: &PathBuf| Node::open(folder.join(name), size_max);
-        Ok(Self {
-            nodes: folders.iter().map(open).collect::<Result<_, _>>()?,
-            model: Model::new(size_max),
-            maps,
-            steps: 0,
-        })
+        let open = |(node, folder): (usize, &PathBuf)| Ok((node, Node::open(folder.join(name), size_max)?));
+        let nodes = folders.iter().enumerate().map(open).collect::<io::Result<_>>()?;
+        Ok(Self::of(nodes, maps, size_max))
     }
 
     fn step(&mut self, step: &Step) -> Result<(), Wrong> {
         self.perform(step)?;
+        self.follow(step);
+        self.witness(step)
+    }
+
+    pub(super) fn follow(&mut self, step: &Step) {
         self.model.apply(step);
         self.steps += 1;
+    }
+
+    pub(super) fn witness(&self, step: &Step) -> Result<(), Wrong> {
         self.compare_size(step.witness)?;
         if self.steps.is_multiple_of(COMPARE_ALL_EVERY) {
             return self.compare_all(step.witness);
@@ -167,8 +194,8 @@ impl Player {
         self.compare((step.witness, true), step.witness_maps, at, (step.bytes + 2 * AROUND).min(16 * PAGE))
     }
 
-    fn perform(&mut self, step: &Step) -> Result<(), Wrong> {
-        let node = &mut self.nodes[step.node];
+    pub(super) fn perform(&mut self, step: &Step) -> Result<(), Wrong> {
+        let node = self.nodes.get_mut(&step.node).ok_or(Errno::BADF)?;
         match step.op {
             Op::Read => self.compare((step.node, false), false, step.at, step.bytes)?,
             Op::MapRead => self.compare((step.node, false), true, step.at, step.bytes)?,
@@ -208,7 +235,7 @@ impl Player {
 
     fn seek(&self, step: &Step) -> Result<(), Wrong> {
         let from = if step.op == Op::SeekData { SeekFrom::Data(step.at) } else { SeekFrom::Hole(step.at) };
-        let answer = match seek(self.nodes[step.node].file(false), from) {
+        let answer = match seek(self.node(step.node)?.file(false), from) {
             Ok(position) => Some(position),
             Err(Errno::NXIO) => None,
             Err(error) => return Err(error.into()),
@@ -220,12 +247,16 @@ impl Player {
         if right { Ok(()) } else { Err(Wrong::Seek { node: step.node, op: step.op, at: step.at, answer }) }
     }
 
+    fn node(&self, node: usize) -> Result<&Node, Errno> {
+        self.nodes.get(&node).ok_or(Errno::BADF)
+    }
+
     fn compare_size(&self, node: usize) -> Result<(), Wrong> {
-        let (found, expected) = (self.nodes[node].reader.metadata()?.len(), self.model.size());
+        let (found, expected) = (self.node(node)?.reader.metadata()?.len(), self.model.size());
         if found == expected { Ok(()) } else { Err(Wrong::Size { node, found, expected }) }
     }
 
-    fn compare_all(&self, node: usize) -> Result<(), Wrong> {
+    pub(super) fn compare_all(&self, node: usize) -> Result<(), Wrong> {
         self.compare_size(node)?;
         let everything = self.model.size();
         self.compare((node, true), false, 0, everything.max(1))?;
@@ -233,7 +264,7 @@ impl Player {
     }
 
     fn compare(&self, (node, witness): (usize, bool), maps: bool, at: u64, bytes: u64) -> Result<(), Wrong> {
-        let hands = &self.nodes[node];
+        let hands = self.node(node)?;
         let expected = self.model.range(at, bytes);
         let mut found = vec![0; expected.len()];
         let surface = if maps { "mapping" } else { "read" };
@@ -266,7 +297,7 @@ impl Player {
             return Ok(());
         }
         let mut tail = vec![0; self.model.tail() as usize];
-        self.nodes[node].mapped(witness).copy_from(size as usize, &mut tail);
+        self.node(node)?.mapped(witness).copy_from(size as usize, &mut tail);
         match tail.iter().position(|byte| *byte != 0) {
             None => Ok(()),
             Some(index) => Err(Wrong::Byte {

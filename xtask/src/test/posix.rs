@@ -25,6 +25,8 @@ pub(super) fn posix() -> Result<Tally, Error> {
     tally += fsx(mounts.dir(1))?;
     tally += mounts.run("fsxr", 300, &["--seeds", "10", "--ops", "1000"])?;
     tally += mounts.run("fsxr", 300, &["--seeds", "5", "--ops", "1000", "--seed", "1000", "--no-mmap"])?;
+    let alone = ["--seeds", "5", "--ops", "1000", "--seed", "2000", "--processes=false"];
+    tally += mounts.run("fsxr", 300, &alone)?;
     tally += fio(&mounts)?;
     Ok(tally)
 }

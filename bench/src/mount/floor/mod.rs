@@ -46,7 +46,7 @@ impl Mounted {
         };
         let session = Session::mount(folder.path(), &setting, SETTING)?;
         // Set once, before anything else can have a page of this side.
-        let _ = side.notifier.set(session.notifier());
+        let _ = side.notifier.set(session.notifier()?);
         session.serve(&(Arc::new(Files::new(side)) as Arc<dyn FileSystem>))?;
         Ok(Self { folder, session })
     }

@@ -1,4 +1,4 @@
-//! A TCP connection that is waited for as SciFS waits: polled for a while, then blocking.
+//! A TCP connection that is waited for as SciFS waits: polled for a while, in which other threads may run, then blocking.
 
 use std::io;
 use std::net::TcpStream;
@@ -44,7 +44,7 @@ impl Socket {
         while begun.elapsed() < self.spin {
             match recv(&self.stream, &mut *into, RecvFlags::DONTWAIT) {
                 Ok((got, _)) => return Ok(got),
-                Err(Errno::AGAIN | Errno::INTR) => std::hint::spin_loop(),
+                Err(Errno::AGAIN | Errno::INTR) => std::thread::yield_now(),
                 Err(errno) => return Err(errno.into()),
             }
         }

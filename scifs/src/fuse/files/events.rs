@@ -165,6 +165,7 @@ fn delete(inner: &Inner, present: &Present, inode: Inode) {
     present.pages.forget(inode);
     if let Ok(locks) = present.locks() {
         locks.forget(inode);
+        locks.forget(super::append::lock_of(inode));
     }
 }
 

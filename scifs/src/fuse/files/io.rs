@@ -1,12 +1,14 @@
 //! Reading and writing: by read(2) and write(2), which go past the page cache, and by the page cache for mappings.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 use scios::limits::PAGE_BYTES;
 
 use super::Inner;
-use super::answer::{errno, mismatch};
+use super::answer::errno;
+use super::append;
 use super::attributes;
 use super::convert;
 use super::handles::Handle;
@@ -14,7 +16,7 @@ use super::lanes::Lane;
 use super::present::{Present, fault, wait};
 use crate::fuse::kernel::Reply;
 use crate::names::limits::FILE_BYTES_MAX;
-use crate::names::{self, Changes, Command};
+use crate::names::{Changes, Command};
 
 const O_APPEND: u32 = 0o2000;
 
@@ -51,7 +53,7 @@ pub(super) fn read(
 }
 
 /// The size as the leader knows it.
-fn ask_size(inner: &Inner, present: &Present, handle: &Handle) -> Result<u64, Errno> {
+pub(super) fn ask_size(inner: &Inner, present: &Present, handle: &Handle) -> Result<u64, Errno> {
     let before = handle.file.layout();
     let size = attributes::attr(present, handle.inode)?.size;
     inner.learn_size(handle, &before, size);
@@ -127,22 +129,18 @@ pub(super) fn write(inner: &Arc<Inner>, present: Arc<Present>, write: Write) {
     if end > FILE_BYTES_MAX {
         return write.reply.error(Errno::FBIG);
     }
-    let privileged = write.handle.privileged.load(std::sync::atomic::Ordering::Relaxed);
-    let inside = write.flags & O_APPEND == 0 && end <= write.handle.file.size();
+    let privileged = write.handle.privileged.load(Ordering::Relaxed);
+    if write.flags & O_APPEND != 0 {
+        return append::begin(inner, present, write);
+    }
+    let inside = end <= write.handle.file.size();
     if inside && !(write.kill_privileges && privileged) {
         return write_inside(inner, &present, write);
     }
-    let Write { handle, offset, data, flags, kill_privileges, reply } = write;
+    let Write { handle, offset, data, kill_privileges, reply, .. } = write;
     inner.later(Lane::Settle, reply, move |inner, reply| {
-        let kept =
-            if kill_privileges && privileged { drop_privileges(inner, &present, &handle) } else { Ok(()) };
-        let done = kept.and_then(|()| {
-            if flags & O_APPEND != 0 {
-                append(inner, &present, &handle, data)
-            } else {
-                write_and_grow(inner, &present, &handle, offset, &data)
-            }
-        });
+        let kept = keep_privileges(inner, &present, &handle, kill_privileges);
+        let done = kept.and_then(|()| write_and_grow(inner, &present, &handle, offset, &data));
         inner.written.mark(handle.inode);
         match done {
             Ok(bytes) => reply.written(bytes),
@@ -191,27 +189,18 @@ fn write_and_grow(
 /// A file that is cut again during every one of so many attempts belongs to whoever cuts it.
 const REWRITES_MAX: u32 = 8;
 
-/// The cluster says where the end is, and moves it: two appending nodes never write to one place.
-fn append(inner: &Inner, present: &Present, handle: &Handle, data: Vec<u8>) -> Result<u32, Errno> {
-    let bytes = data.len() as u64;
-    let before = handle.file.layout();
-    let command = Command::Append { inode: handle.inode, bytes, now: convert::now() };
-    let applied = present.names.run(&command).map_err(errno)?;
-    match applied.answer {
-        names::Answer::Appended { offset, attr } => {
-            inner.learn_size(handle, &before, attr.size);
-            wait(|done| present.pages.write(&handle.file, offset, data, done))?;
-            present.names.settle(applied.index).map_err(errno)?;
-            Ok(bytes as u32)
-        }
-        _ => Err(mismatch("append")),
+/// A write by others than root takes the set-user-id bit and its like.
+pub(super) fn keep_privileges(
+    inner: &Inner,
+    present: &Present,
+    handle: &Handle,
+    kill: bool,
+) -> Result<(), Errno> {
+    if kill && handle.privileged.load(Ordering::Relaxed) {
+        let changes = Changes { drop_privileges: true, ..Changes::default() };
+        let command = Command::SetAttr { inode: handle.inode, changes, now: convert::now() };
+        present.names.run(&command).map_err(errno)?;
+        inner.opens.set_privileged(handle.inode, false);
     }
-}
-
-fn drop_privileges(inner: &Inner, present: &Present, handle: &Handle) -> Result<(), Errno> {
-    let changes = Changes { drop_privileges: true, ..Changes::default() };
-    let command = Command::SetAttr { inode: handle.inode, changes, now: convert::now() };
-    present.names.run(&command).map_err(errno)?;
-    inner.opens.set_privileged(handle.inode, false);
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! come; what has to ask names is handed to a lane.
 
 mod answer;
+mod append;
 mod attributes;
 mod cache;
 mod convert;

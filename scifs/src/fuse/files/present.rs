@@ -29,12 +29,6 @@ impl Present {
         self.locks.get().ok_or(Errno::IO)
     }
 
-    /// What this node is called.
-    pub(super) fn own_name(&self) -> Option<String> {
-        let status = self.cluster.status();
-        status.view.member(status.id).map(|member| member.name.clone())
-    }
-
     /// Lets pages know how much memory the others have, so that new ones get their home where there is room.
     pub(super) fn tell_free_memory(&self) {
         let status = self.cluster.status();

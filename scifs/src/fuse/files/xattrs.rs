@@ -1,11 +1,15 @@
 //! Extended attributes. Those of `user.scifs.` are how programs see and choose what a segment is.
 
+use std::collections::BTreeMap;
+
 use rustix::io::Errno;
+use serde_json::{Value, json};
 
 use super::answer::{Answer, Outcome, errno, mismatch};
 use super::convert;
 use super::present::Present;
 use crate::names::{Command, Consistency, Found, Inode, Query, Setting, address_text};
+use crate::node::FileStat;
 
 const OURS: &[u8] = b"user.scifs.";
 const ADDRESS: &[u8] = b"user.scifs.address";
@@ -37,27 +41,53 @@ pub(super) fn get(present: &Present, inode: Inode, name: Vec<u8>, bytes_max: u32
     Ok(Answer::Xattr { value, bytes_max })
 }
 
+/// Nodes that are listed one by one; the sums are of all. Keeps the value far below what an attribute may have.
+const NODES_SHOWN_MAX: usize = 128;
+
+/// What the whole cluster knows, whichever node is asked.
 fn stats(present: &Present, inode: Inode, name: &[u8]) -> Result<Vec<u8>, Errno> {
     // Also the check that it is a regular file.
     let info = present.info(inode)?;
-    let file = present.file(&info)?;
-    let stat = present.pages.stat(&file);
-    Ok(match name {
-        // What this node knows: whether it is itself a home of some of the pages.
-        HOME => serde_json::json!(present.own_name().filter(|_| stat.pages_home > 0).as_slice())
-            .to_string()
-            .into(),
+    if name == REPLICAS {
         // Until pages are replicated every page is kept once, by whoever holds it.
-        REPLICAS => b"1".to_vec(),
-        _ => serde_json::json!({
-            "pages_exclusive": stat.pages_exclusive,
-            "pages_shared": stat.pages_shared,
-            "pages_moving": stat.pages_moving,
-            "pages_home": stat.pages_home,
-            "pages_resident": file.memory().resident_pages(),
+        return Ok(b"1".to_vec());
+    }
+    let file = present.file(&info)?;
+    let view = present.cluster.view();
+    let name_of = |node| view.member(node).map_or_else(|| "?".into(), |member| member.name.clone());
+    let counted = present.pages.stat(&file).into_iter().map(|(node, stat)| (name_of(node), stat));
+    let counted: BTreeMap<String, Option<FileStat>> = counted.collect();
+    let value = if name == HOME { homes(&counted) } else { pages(&counted) };
+    Ok(value.to_string().into())
+}
+
+/// A member that didn't answer can't be told to be none of them: it is in `silent` of the stats.
+fn homes(counted: &BTreeMap<String, Option<FileStat>>) -> Value {
+    let is_home = |stat: &Option<FileStat>| stat.is_some_and(|stat| stat.pages_home > 0);
+    let names = counted.iter().filter(|(_, stat)| is_home(stat)).map(|(name, _)| name.as_str());
+    names.take(NODES_SHOWN_MAX).collect()
+}
+
+fn pages(counted: &BTreeMap<String, Option<FileStat>>) -> Value {
+    let known = || counted.iter().filter_map(|(name, stat)| Some((name, (*stat)?)));
+    let sum = |of: fn(&FileStat) -> u64| known().map(|(_, stat)| of(&stat)).sum::<u64>();
+    let one = |stat: FileStat| {
+        json!({
+            "exclusive": stat.pages_exclusive,
+            "shared": stat.pages_shared,
+            "moving": stat.pages_moving,
+            "home": stat.pages_home,
         })
-        .to_string()
-        .into(),
+    };
+    let nodes = known().filter(|(_, stat)| !stat.is_empty()).take(NODES_SHOWN_MAX);
+    let silent: Vec<_> = counted.iter().filter(|(_, stat)| stat.is_none()).map(|(name, _)| name).collect();
+    json!({
+        "pages_exclusive": sum(|stat| stat.pages_exclusive),
+        "pages_shared": sum(|stat| stat.pages_shared),
+        "pages_moving": sum(|stat| stat.pages_moving),
+        "pages_home": sum(|stat| stat.pages_home),
+        "nodes": nodes.map(|(name, stat)| (name.clone(), one(stat))).collect::<serde_json::Map<_, _>>(),
+        "silent": silent.into_iter().take(NODES_SHOWN_MAX).collect::<Vec<_>>(),
     })
 }
 

@@ -12,6 +12,7 @@ mod notify;
 mod reply;
 mod request;
 mod session;
+mod timing;
 
 pub use mount::{MountError, MountSetting};
 pub use notify::Notifier;

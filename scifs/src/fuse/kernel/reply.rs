@@ -11,6 +11,7 @@ use scios::rpc::codec::Writer;
 
 use super::device::Device;
 use super::request::FileLock;
+use super::timing::Timing;
 
 /// What kind of file a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,16 +117,23 @@ pub struct Reply {
     unique: u64,
     /// `None` once answered.
     device: Option<Arc<Device>>,
+    timing: Option<Timing>,
 }
 
 impl Reply {
     pub(super) fn new(unique: u64, device: Arc<Device>) -> Self {
-        Self { unique, device: Some(device) }
+        Self { unique, device: Some(device), timing: None }
+    }
+
+    /// Measured until its answer goes out.
+    pub(super) fn timed(mut self, timing: Option<Timing>) -> Self {
+        self.timing = timing;
+        self
     }
 
     /// For a request that gets no answer: every call on it does nothing.
     pub(super) fn unneeded() -> Self {
-        Self { unique: 0, device: None }
+        Self { unique: 0, device: None, timing: None }
     }
 
     /// What an [`super::Operation::Interrupt`] names this request by.
@@ -234,6 +242,10 @@ impl Reply {
 
     fn send(&mut self, code: i32, parts: &[&[u8]]) {
         let Some(device) = self.device.take() else { return };
+        // Before the process goes on, so that whoever counts after a call finds the call counted.
+        if let Some(timing) = &self.timing {
+            timing.end();
+        }
         if let Err(error) = device.write(self.unique, code, parts) {
             // ENOENT: the request was interrupted or aborted; ENODEV: the mount is gone. Nobody waits for the answer then.
             let expected = matches!(error.kind(), io::ErrorKind::NotFound)

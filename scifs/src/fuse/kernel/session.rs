@@ -9,12 +9,14 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use rustix::io::Errno;
+use scios::metrics::Registry;
 
 use super::device::Device;
 use super::mount::{self, MountError, MountSetting};
 use super::notify::Notifier;
 use super::reply::Reply;
 use super::request::{self, Forget, Header, OPCODE_INIT, Operation};
+use super::timing::Timings;
 
 thread_local! {
     static IS_WORKER: Cell<bool> = const { Cell::new(false) };
@@ -77,6 +79,7 @@ pub struct Session {
     mountpoint: PathBuf,
     device: Arc<Device>,
     config: SessionConfig,
+    timings: Arc<Timings>,
     workers: Mutex<Vec<JoinHandle<()>>>,
     ended: AtomicBool,
 }
@@ -93,6 +96,7 @@ impl Session {
             device: Arc::new(Device::new(mount::mount(mountpoint, setting)?)),
             mountpoint: mountpoint.into(),
             config,
+            timings: Arc::default(),
             workers: Mutex::default(),
             ended: AtomicBool::new(false),
         };
@@ -102,15 +106,20 @@ impl Session {
         Ok(session)
     }
 
+    /// Measures the requests from now on.
+    pub fn measure(&self, registry: &Arc<Registry>) {
+        self.timings.show(registry);
+    }
+
     /// Answers requests until somebody unmounts. The mount serves when this returns.
     pub fn serve(&self, files: &Arc<dyn FileSystem>) -> Result<(), MountError> {
         for number in 0..self.config.workers {
-            let device = Arc::clone(&self.device);
+            let (device, timings) = (Arc::clone(&self.device), Arc::clone(&self.timings));
             let files = Arc::clone(files);
             let write_bytes_max = self.config.write_bytes_max;
             let worker = std::thread::Builder::new()
                 .name(format!("fuse-{number}"))
-                .spawn(move || work(&device, &*files, write_bytes_max))
+                .spawn(move || work(&device, &*files, &timings, write_bytes_max))
                 .map_err(|source| MountError::System { operation: "start a worker", source })?;
             self.workers.lock().push(worker);
         }
@@ -191,12 +200,12 @@ impl Drop for Session {
     }
 }
 
-fn work(device: &Arc<Device>, files: &dyn FileSystem, write_bytes_max: usize) {
+fn work(device: &Arc<Device>, files: &dyn FileSystem, timings: &Timings, write_bytes_max: usize) {
     IS_WORKER.set(true);
     let mut buffer = vec![0; REQUEST_HEAD_BYTES + write_bytes_max];
     loop {
         match device.read(&mut buffer) {
-            Ok(Some(bytes)) => serve(device, files, bytes),
+            Ok(Some(bytes)) => serve(device, files, timings, bytes),
             Ok(None) => return,
             Err(error) => {
                 tracing::error!(%error, "reading from /dev/fuse failed; this worker ends");
@@ -206,11 +215,12 @@ fn work(device: &Arc<Device>, files: &dyn FileSystem, write_bytes_max: usize) {
     }
 }
 
-fn serve(device: &Arc<Device>, files: &dyn FileSystem, bytes: &[u8]) {
+fn serve(device: &Arc<Device>, files: &dyn FileSystem, timings: &Timings, bytes: &[u8]) {
     let (header, opcode, mut fields) = match request::header(bytes) {
         Ok(parts) => parts,
         Err(error) => return tracing::error!(%error, "the kernel sent half a header"),
     };
+    let reply = || Reply::new(header.unique, Arc::clone(device)).timed(timings.begin(opcode));
     match request::operation(opcode, &mut fields) {
         Ok(Operation::Forget(mut list)) => {
             if let [Forget { inode: inode @ 0, .. }] = list.as_mut_slice() {
@@ -218,10 +228,10 @@ fn serve(device: &Arc<Device>, files: &dyn FileSystem, bytes: &[u8]) {
             }
             files.handle(&header, Operation::Forget(list), Reply::unneeded());
         }
-        Ok(operation) => files.handle(&header, operation, Reply::new(header.unique, Arc::clone(device))),
+        Ok(operation) => files.handle(&header, operation, reply()),
         Err(error) => {
             tracing::error!(%error, opcode, "the kernel sent a request that cannot be read");
-            Reply::new(header.unique, Arc::clone(device)).error(Errno::INVAL);
+            reply().error(Errno::INVAL);
         }
     }
 }

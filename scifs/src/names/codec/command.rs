@@ -77,8 +77,9 @@ fn put_file_command(to: &mut Writer, command: &Command) {
             head(to, 7, *inode, *now);
             to.u64(*size);
         }
-        Command::Append { inode, bytes, now } => {
+        Command::Append { inode, at, bytes, now } => {
             head(to, 8, *inode, *now);
+            to.u64(*at);
             to.u64(*bytes);
         }
         Command::Punch { inode, first_page, pages, now } => {
@@ -167,7 +168,7 @@ fn get_file_command(from: &mut Reader<'_>, tag: u8) -> Result<Command, DecodeErr
         }
         8 => {
             let (inode, now) = get_head(from)?;
-            Command::Append { inode, bytes: from.u64()?, now }
+            Command::Append { inode, at: from.u64()?, bytes: from.u64()?, now }
         }
         9 => {
             let (inode, now) = get_head(from)?;
@@ -302,17 +303,12 @@ pub(in crate::names) fn encode_outcome(
             to.u8(1);
             put_attr(&mut to, attr);
         }
-        Ok(Answer::Appended { offset, attr }) => {
-            to.u8(2);
-            to.u64(*offset);
-            put_attr(&mut to, attr);
-        }
         Ok(Answer::Address(address)) => {
-            to.u8(3);
+            to.u8(2);
             to.u64(*address);
         }
         Err(refusal) => {
-            to.u8(4);
+            to.u8(3);
             put_refusal(&mut to, refusal);
         }
     }
@@ -325,9 +321,8 @@ pub(in crate::names) fn decode_outcome(bytes: &[u8]) -> Result<(u64, Result<Answ
     let answer = match from.u8()? {
         0 => Ok(Answer::Done),
         1 => Ok(Answer::Attr(get_attr(&mut from)?)),
-        2 => Ok(Answer::Appended { offset: from.u64()?, attr: get_attr(&mut from)? }),
-        3 => Ok(Answer::Address(from.u64()?)),
-        4 => Err(get_refusal(&mut from)?),
+        2 => Ok(Answer::Address(from.u64()?)),
+        3 => Err(get_refusal(&mut from)?),
         other => return Err(invalid("answer about names", other)),
     };
     from.end()?;

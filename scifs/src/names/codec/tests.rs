@@ -51,7 +51,7 @@ fn commands() -> Vec<Command> {
         Command::RmDir { parent: 1, name: name.clone(), now },
         Command::SetAttr { inode: 3, changes, now },
         Command::Grow { inode: 3, size: 4097, now },
-        Command::Append { inode: 3, bytes: 10, now },
+        Command::Append { inode: 3, at: 5, bytes: 10, now },
         Command::Punch { inode: 3, first_page: 4, pages: 600, now },
         Command::Touch { inode: 3, written: now },
         Command::SetXattr {
@@ -133,7 +133,6 @@ fn every_outcome_comes_back_and_fits_into_a_result() {
     let mut outcomes: Vec<Result<Answer, Refusal>> = vec![
         Ok(Answer::Done),
         Ok(Answer::Attr(attr())),
-        Ok(Answer::Appended { offset: 1, attr: attr() }),
         Ok(Answer::Address(ADDRESS_FIRST)),
         Err(Refusal::Overlaps { address: 1, inode: 2 }),
         Err(Refusal::NoRoom { address: 1, inode: 2 }),
@@ -175,7 +174,7 @@ fn mangled_bytes_never_panic_a_decoder() {
     for command in commands() {
         mangle(&command.encode().unwrap(), |bytes| drop(Command::decode(bytes)));
     }
-    let outcome = encode_outcome(1, &Ok(Answer::Appended { offset: 1, attr: attr() })).unwrap();
+    let outcome = encode_outcome(1, &Ok(Answer::Attr(attr()))).unwrap();
     mangle(&outcome, |bytes| drop(decode_outcome(bytes)));
     for query in queries() {
         mangle(&bytes_of(&Ask(query)), |bytes| drop(Ask::decode(&mut Reader::new(bytes))));
@@ -211,7 +210,7 @@ fn layouts_are_what_wire_md_says() {
     .concat();
     assert_eq!(make.encode().unwrap(), golden);
     assert_eq!(encode_outcome(258, &Ok(Answer::Done)).unwrap(), [2, 1, 0, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(encode_outcome(1, &Err(Refusal::Exists)).unwrap(), [1, 0, 0, 0, 0, 0, 0, 0, 4, 3]);
+    assert_eq!(encode_outcome(1, &Err(Refusal::Exists)).unwrap(), [1, 0, 0, 0, 0, 0, 0, 0, 3, 3]);
     let read = Query::ReadDir { inode: 1, after: 2, max: 3 };
     let golden = [&[3, 1, 0, 0, 0, 0, 0, 0, 0][..], &[2, 0, 0, 0, 0, 0, 0, 0], &[3, 0, 0, 0]].concat();
     assert_eq!(bytes_of(&Ask(read)), golden);

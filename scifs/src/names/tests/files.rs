@@ -108,9 +108,19 @@ fn a_file_grows_by_writes_but_never_shrinks_by_them() {
     assert_eq!(log.attr(&Command::Grow { inode, size: 100, now }).size, 100);
     assert_eq!(log.attr(&Command::Grow { inode, size: 50, now }).size, 100);
     assert!(log.events.is_empty());
-    let appended = log.run(&Command::Append { inode, bytes: 11, now }).unwrap();
-    assert!(matches!(appended, Answer::Appended { offset: 100, attr } if attr.size == 111));
+    assert_eq!(log.attr(&Command::Append { inode, at: 100, bytes: 11, now }).size, 111);
     assert_eq!(log.events, [Event::Grown { inode, size: 111 }]);
+    assert_eq!(
+        log.attr(&Command::Append { inode, at: 100, bytes: 5, now }).size,
+        111,
+        "somebody grew it meanwhile"
+    );
+    log.resize(inode, 99).unwrap();
+    assert_eq!(
+        log.attr(&Command::Append { inode, at: 100, bytes: 11, now }).size,
+        99,
+        "cut off with the rest"
+    );
 }
 
 #[test]
@@ -121,8 +131,8 @@ fn no_file_is_longer_than_the_limit() {
     log.resize(inode, FILE_BYTES_MAX).unwrap();
     for command in [
         Command::Grow { inode, size: FILE_BYTES_MAX + 1, now },
-        Command::Append { inode, bytes: 1, now },
-        Command::Append { inode, bytes: u64::MAX, now },
+        Command::Append { inode, at: FILE_BYTES_MAX, bytes: 1, now },
+        Command::Append { inode, at: FILE_BYTES_MAX, bytes: u64::MAX, now },
     ] {
         assert_eq!(log.run(&command), Err(Refusal::TooLong));
     }

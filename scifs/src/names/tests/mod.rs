@@ -45,7 +45,7 @@ impl Log {
 
     fn attr(&mut self, command: &Command) -> Attr {
         match self.run(command) {
-            Ok(Answer::Attr(attr) | Answer::Appended { attr, .. }) => attr,
+            Ok(Answer::Attr(attr)) => attr,
             other => panic!("{command:?}: {other:?}"),
         }
     }

@@ -94,7 +94,11 @@ fn data_and_holes_are_found_wherever_their_homes_are() {
         assert_eq!([hole(0), hole(3), hole(4), hole(600), hole(5_000)], [0, 5, 5, 601, 5_001]);
         assert_eq!(node.pages.next_hole(&file, 5_000, 5_000).unwrap(), 5_001);
     }
-    assert_eq!(c.pages.stat(&c.file(7)).pages_exclusive, 1);
-    let homes: u64 = cluster.nodes.iter().map(|node| node.pages.stat(&node.file(7)).pages_home).sum();
-    assert_eq!(homes, 4);
+    for node in [a, b, c] {
+        let stats: Vec<_> =
+            node.pages.stat(&node.file(7)).into_iter().map(|(_, stat)| stat.unwrap()).collect();
+        let homes: u64 = stats.iter().map(|stat| stat.pages_home).sum();
+        let exclusive: u64 = stats.iter().map(|stat| stat.pages_exclusive).sum();
+        assert_eq!((stats.len(), homes, exclusive), (3, 4, 4), "{stats:?}");
+    }
 }
