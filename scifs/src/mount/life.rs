@@ -69,6 +69,9 @@ impl LifeAbove {
     }
 
     pub(super) fn view(&self, view: &View) {
+        for member in view.members() {
+            self.pages.free_memory().begin(member.number, member.memory);
+        }
         let view = node_view(view);
         self.pages.view(&view);
         let Some(me) = view.members.iter().find(|member| member.node == self.me) else { return };
@@ -153,9 +156,9 @@ impl Membership for ToCluster {
     }
 
     fn rejoin(&self, why: &str) {
-        tracing::error!(why, "this node leaves, to join again as a new member");
+        tracing::error!(why, "this node gives its membership up, to join again as a new member");
         if let Some(cluster) = self.cluster.get() {
-            cluster.leave();
+            cluster.give_up(why);
         }
     }
 }

@@ -34,7 +34,7 @@ impl Post for LockPost {
     }
 
     fn rejoin(&self) {
-        self.link.rejoin("a view of the cluster was skipped");
+        self.link.rejoin("the locks have missed a view of the cluster");
     }
 }
 

@@ -13,18 +13,20 @@ use scios::memory::Evictor;
 use super::access::MapRead;
 use super::fault::PageFault;
 use super::file::File;
-use super::limits::{PARKED_FOR, PARKED_MAX};
+use super::limits::{PARKED_FOR, PARKED_MAX, READERS_BYTES_MAX};
 use super::pages::Pages;
 use super::revoker::join;
 use super::shard::number_of;
 use super::turn::{After, Turn};
-use crate::coherence::{Input, MapperId, PageId, PageState};
+use crate::coherence::{Input, MapperId, Mode, PageId, PageState};
 
 /// Called with whether there may be room now.
 type Job = Box<dyn FnOnce(&Arc<Pages>, bool) + Send>;
 
 struct Parked {
     since: Instant,
+    page: PageId,
+    mode: Mode,
     job: Job,
 }
 
@@ -76,19 +78,19 @@ impl Evicting {
     }
 
     /// Has the request tried again when there is room. False when too many wait already: then it was not taken.
-    pub(super) fn park(&self, job: Job) -> bool {
+    pub(super) fn park(&self, (page, mode): (PageId, Mode), job: Job) -> bool {
         let mut state = self.0.state.lock();
         if state.stopped || state.parked.len() >= PARKED_MAX {
             return false;
         }
-        state.parked.push_back(Parked { since: Instant::now(), job });
+        state.parked.push_back(Parked { since: Instant::now(), page, mode, job });
         drop(state);
         self.0.kick();
         true
     }
 
     /// As `park`; gives the request back when it was not taken.
-    pub(super) fn park_map(&self, read: MapRead) -> Option<MapRead> {
+    pub(super) fn park_map(&self, (page, mode): (PageId, Mode), read: MapRead) -> Option<MapRead> {
         let mut state = self.0.state.lock();
         if state.stopped || state.parked.len() >= PARKED_MAX {
             return Some(read);
@@ -101,7 +103,7 @@ impl Evicting {
             pages.ask_map(read, &mut after);
             pages.finish(after);
         });
-        state.parked.push_back(Parked { since: Instant::now(), job });
+        state.parked.push_back(Parked { since: Instant::now(), page, mode, job });
         drop(state);
         self.0.kick();
         None
@@ -156,12 +158,9 @@ impl Shared {
         let free = pages.memory().status().available_bytes() > 0;
         self.state.lock().short = pages.is_low();
         if free {
-            self.let_go(pages, |_| true, true);
-        } else if hopeful {
-            self.let_go(pages, |parked| parked.since.elapsed() > PARKED_FOR, false);
-        } else {
-            self.let_go(pages, |_| true, false);
+            self.let_go(pages, |parked| !pages.is_crowded_for(parked.page, parked.mode), true);
         }
+        self.let_go(pages, |parked| !hopeful || parked.since.elapsed() > PARKED_FOR, false);
     }
 
     fn let_go(&self, pages: &Arc<Pages>, which: impl Fn(&Parked) -> bool, room: bool) {
@@ -179,6 +178,13 @@ impl Pages {
     pub(super) fn is_low(&self) -> bool {
         let status = self.memory().status();
         status.available_bytes() < status.budget_bytes / LOW
+    }
+
+    /// Whether what is left is for pages that are only read: a node that is full of pages it is home of must still be able to
+    /// show its programs those of others.
+    pub(super) fn is_crowded(&self) -> bool {
+        let status = self.memory().status();
+        status.available_bytes() < (status.budget_bytes / LOW).min(READERS_BYTES_MAX)
     }
 
     /// Looks now and then whether room should be made before somebody needs it.

@@ -30,6 +30,8 @@ pub struct File {
     resizing: AtomicBool,
     /// Threads that take pages of it from the kernel and are needed for other things.
     taking: AtomicU32,
+    /// It was deleted, though this node may have it open: from a membership before, which the cluster has ended.
+    gone: AtomicBool,
 }
 
 /// Which segment each page belongs to. Locked for reading while a frame is touched, so that nobody writes bytes of a page that
@@ -64,11 +66,21 @@ impl File {
             opening: Mutex::default(),
             resizing: AtomicBool::new(false),
             taking: AtomicU32::new(0),
+            gone: AtomicBool::new(false),
         }
     }
 
     pub fn inode(&self) -> u64 {
         self.inode
+    }
+
+    /// Whether it was deleted: nothing of it can be had any more.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_gone(&self) {
+        self.gone.store(true, Ordering::Release);
     }
 
     /// The size as this node was last told.

@@ -57,9 +57,11 @@ impl Pages {
         self.finish(after);
     }
 
-    /// The file was deleted: what this node holds of it goes. Nobody here has it open.
+    /// The file was deleted: what this node holds of it goes. Nobody here has it open, except from a membership before.
     pub fn forget(self: &Arc<Self>, inode: u64) {
-        self.files.remove(inode);
+        if let Some(file) = self.files.remove(inode) {
+            file.set_gone();
+        }
         let mut after = After::default();
         for number in 0..self.shards.len() {
             let all = layout::segments(inode);

@@ -33,6 +33,9 @@ pub(super) const GONE_FILES_MAX: usize = 65_536;
 /// Requests that wait for memory. Further ones are refused at once.
 pub(super) const PARKED_MAX: usize = 4096;
 
+/// Memory that is kept for pages that are only read, if it isn't more than a node evicts for.
+pub(super) const READERS_BYTES_MAX: u64 = 16 << 20;
+
 /// How long requests wait for memory while none is given back.
 pub(super) const PARKED_FOR: Duration = Duration::from_millis(500);
 

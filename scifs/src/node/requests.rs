@@ -153,22 +153,37 @@ impl Pages {
     /// Asks for pages of an access that follow each other in one extent. What is here and free to be used is done at once.
     pub(super) fn ask(self: &Arc<Self>, access: &Arc<Access>, first: PageId, count: u32, after: &mut After) {
         let file = &access.file;
-        let mut granted = count;
-        for n in 0..count {
-            if file.memory().populate(u64::from(first.index) + u64::from(n)).is_err() {
-                granted = n;
-                break;
-            }
-        }
+        let crowded = self.is_crowded_for(first, access.mode);
+        let fits = |index: u64| {
+            (!crowded || file.memory().is_resident(index)) && file.memory().populate(index).is_ok()
+        };
+        let granted = (0..count).find(|n| !fits(u64::from(first.index) + u64::from(*n))).unwrap_or(count);
         self.turn(number_of(first.extent()), None, after, |turn| turn.ask(access, first, granted));
         for n in granted..count {
             self.wait_for_memory(access, first.index + n, after);
         }
     }
 
+    /// Whether the page may not take what is kept for pages that are only read. One whose home has room passes through.
+    pub(super) fn is_crowded_for(&self, page: PageId, mode: Mode) -> bool {
+        if mode == Mode::Read || !self.is_crowded() {
+            return false;
+        }
+        let shard = self.shards.get(number_of(page.extent())).map(|shard| shard.lock());
+        let Some(engine) = shard.as_ref().and_then(|shard| shard.engine.as_ref()) else { return false };
+        let me = engine.me();
+        let room = match engine.home(page) {
+            Some(home) if home == me => false,
+            Some(home) => self.free.has_room(home.0),
+            None => self.free.others_have_room(me.0),
+        };
+        !room
+    }
+
     fn wait_for_memory(self: &Arc<Self>, access: &Arc<Access>, page: u32, after: &mut After) {
         let (waiting, access) = (Arc::clone(access), Arc::clone(access));
-        let parked = self.evicting.park(Box::new(move |pages, room| {
+        let wanted = (access.file.chunk(page, page).0, access.mode);
+        let again = move |pages: &Arc<Self>, room: bool| {
             let mut after = After::default();
             if room {
                 let (page, _) = waiting.file.chunk(page, page);
@@ -180,8 +195,8 @@ impl Pages {
                 }
             }
             pages.finish(after);
-        }));
-        if !parked {
+        };
+        if !self.evicting.park(wanted, Box::new(again)) {
             access.fail(PageFault::Full);
             if access.is_last_part() {
                 after.finished.push(access);
@@ -193,8 +208,12 @@ impl Pages {
     /// waiting for this answer before it lets go of the page.
     pub(super) fn ask_map(self: &Arc<Self>, read: MapRead, after: &mut After) {
         let (page, _) = read.file.chunk(read.page, read.page);
-        if read.file.memory().populate(u64::from(read.page)).is_err() {
-            let full = self.evicting.park_map(read);
+        let mode = if read.file.has_writers() { Mode::Write } else { Mode::Read };
+        let (memory, index) = (read.file.memory(), u64::from(read.page));
+        let fits =
+            (!self.is_crowded_for(page, mode) || memory.is_resident(index)) && memory.populate(index).is_ok();
+        if !fits {
+            let full = self.evicting.park_map((page, mode), read);
             return full.into_iter().for_each(|read| (read.done)(Err(PageFault::Full)));
         }
         self.turn(number_of(page.extent()), None, after, |turn| turn.ask_map(page, read));

@@ -1,5 +1,10 @@
 //! Real mounts: what programs see of files, on one node and on several.
 
+mod full;
+mod locks;
 mod one;
+mod program;
 mod several;
+mod stopped;
 mod support;
+mod unmounted;

@@ -9,7 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::mount::UnmountFlags;
+use rustix::process::{Pid, Signal, kill_process};
 use scios::memory::{Region, RegionSlice};
+
+use crate::program::Program;
 
 pub(crate) const PAGE: usize = 4096;
 
@@ -18,6 +21,8 @@ const LIFE_S: &str = "120";
 
 pub(crate) struct Cluster {
     folder: PathBuf,
+    /// Of every node.
+    options: String,
     nodes: Vec<Node>,
 }
 
@@ -30,12 +35,16 @@ struct Node {
 
 impl Cluster {
     pub(crate) fn new(nodes: usize) -> Self {
+        Self::with(nodes, "memory=128M")
+    }
+
+    pub(crate) fn with(nodes: usize, options: &str) -> Self {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("scifs-mount-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-        let mut cluster = Self { folder, nodes: Vec::new() };
+        let mut cluster = Self { folder, options: options.into(), nodes: Vec::new() };
         for _ in 0..nodes {
             cluster.add();
         }
@@ -48,7 +57,8 @@ impl Cluster {
         let mountpoint = self.folder.join(format!("n{number}"));
         std::fs::create_dir_all(&mountpoint).unwrap();
         let join = self.nodes.first().map(|first| format!(",join={}", first.address)).unwrap_or_default();
-        let options = format!("name=t{}-{number},listen=127.0.0.1:0,memory=128M{join}", std::process::id());
+        let name = format!("name=t{}-{number},listen=127.0.0.1:0", std::process::id());
+        let options = format!("{name},{}{join}", self.options);
         let child = Command::new("timeout")
             .args(["-k", "1", LIFE_S, env!("CARGO_BIN_EXE_scifs")])
             .arg(&mountpoint)
@@ -77,11 +87,29 @@ impl Cluster {
         open(&self.path(node, name))
     }
 
+    /// A program that works with files of a node.
+    pub(crate) fn program(&self, node: usize) -> Program {
+        Program::start(&self.nodes[node].mountpoint)
+    }
+
+    pub(crate) fn mountpoint(&self, node: usize) -> &Path {
+        &self.nodes[node].mountpoint
+    }
+
+    /// To the daemon itself.
+    pub(crate) fn signal(&self, node: usize, signal: Signal) {
+        kill_process(self.nodes[node].daemon(), signal).unwrap();
+    }
+
+    /// Whether a node's daemon runs.
+    pub(crate) fn runs(&mut self, node: usize) -> bool {
+        self.nodes[node].child.try_wait().unwrap().is_none()
+    }
+
     /// Kills a node's daemon as a crash would, and takes its mount away.
     pub(crate) fn kill(&mut self, node: usize) {
         let node = &mut self.nodes[node];
-        let daemon = daemon_of(node.child.id());
-        rustix::process::kill_process(daemon, rustix::process::Signal::KILL).unwrap();
+        kill_process(node.daemon(), Signal::KILL).unwrap();
         node.child.wait().unwrap();
     }
 
@@ -93,9 +121,22 @@ impl Cluster {
     }
 }
 
+impl Node {
+    /// The only child of `timeout`.
+    fn daemon(&self) -> Pid {
+        let parent = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+        Pid::from_raw(children.trim().parse().unwrap()).unwrap()
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         for node in &mut self.nodes {
+            if node.child.try_wait().is_ok_and(|end| end.is_none()) {
+                // One that was stopped can't end in an orderly way.
+                let _ = kill_process(node.daemon(), Signal::CONT);
+            }
             // Forced: whoever waits for the mount gets an error at once.
             let _ = rustix::mount::unmount(&node.mountpoint, UnmountFlags::FORCE);
             let _ = rustix::mount::unmount(&node.mountpoint, UnmountFlags::DETACH);
@@ -117,12 +158,6 @@ impl Drop for Cluster {
         }
         let _ = std::fs::remove_dir(&self.folder);
     }
-}
-
-/// The only child of `timeout`.
-fn daemon_of(timeout: u32) -> rustix::process::Pid {
-    let children = std::fs::read_to_string(format!("/proc/{timeout}/task/{timeout}/children")).unwrap();
-    rustix::process::Pid::from_raw(children.trim().parse().unwrap()).unwrap()
 }
 
 pub(crate) fn open(path: &Path) -> File {

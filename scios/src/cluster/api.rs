@@ -100,6 +100,10 @@ pub enum Input {
     },
     /// It wants to leave, and has handed over what it held.
     Leave,
+    /// What it holds as a member can't be trusted any more, so it must not go on as this member.
+    GiveUp {
+        why: String,
+    },
 }
 
 /// What is to be done.

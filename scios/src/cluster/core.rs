@@ -23,7 +23,7 @@ use crate::{Epoch, Nanos, NodeId};
 ///
 /// ```text
 ///   Joining ──Welcome──▶ Member ──Leave──▶ Leaving ──removed──▶ Ended (left)
-///      └──refused, late──▶ Ended (failed)     Member ──removed──▶ Ended (expelled)
+///      └──refused, late──▶ Ended (failed)     Member ──removed, gives up──▶ Ended (expelled)
 /// ```
 #[derive(Debug)]
 pub(super) enum Phase {
@@ -171,6 +171,10 @@ impl<M: Machine> Cluster<M> {
             }
             Input::Leave => {
                 self.leave(now);
+                Ok(())
+            }
+            Input::GiveUp { why } => {
+                self.give_up(&why);
                 Ok(())
             }
             Input::Break { departures_seen } => {

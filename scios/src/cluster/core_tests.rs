@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::cluster::command::{Entry, Refusal};
+use crate::cluster::proposals::ProposeError;
 use crate::cluster::state::NoMachine;
 use crate::cluster::wire::JoinAnswer;
 
@@ -136,4 +137,23 @@ fn a_node_answers_from_its_own_replica_only_while_it_leads_with_authority() {
     assert!(cluster.reads_until() <= now + cluster.config.timing.authority);
     cluster.handle(now, Input::Leave);
     assert_eq!((cluster.reads_until(), cluster.leader()), (Nanos::ZERO, None), "it has left");
+}
+
+#[test]
+fn a_member_that_gives_up_is_expelled_at_once_and_takes_part_in_nothing_more() {
+    let (mut cluster, now) = leader();
+    join(&mut cluster, now, 2, 0);
+    let effects = cluster.handle(now, Input::GiveUp { why: "a view was skipped".into() });
+    let told = |e: &Effect| matches!(e, Effect::Expelled { why } if why.contains("a view was skipped"));
+    assert_eq!(effects.iter().filter(|e| told(e)).count(), 1, "{effects:?}");
+    assert!(effects.iter().any(|e| matches!(e, Effect::Lease { until: Nanos::ZERO })));
+    assert_eq!((cluster.standing(now), cluster.leader()), (Standing::Expelled, None));
+    let effects = cluster.handle(now, Input::GiveUp { why: "again".into() });
+    assert!(effects.is_empty(), "{effects:?}");
+    let late = Input::Propose { token: 6, command: vec![1], timeout: Duration::from_secs(9) };
+    let effects = cluster.handle(now, late);
+    assert!(
+        matches!(&effects[..], [Effect::Decided { token: 6, outcome: Err(ProposeError::NotMember) }]),
+        "{effects:?}"
+    );
 }

@@ -197,6 +197,12 @@ impl<M: Machine> ClusterNode<M> {
         self.feed(Input::Leave);
     }
 
+    /// Ends this membership at once, since what the node holds as this member can't be trusted. `Watcher::ended` follows with
+    /// [`Ended::Expelled`], upon which a [`Node`](crate::node::Node) begins another one.
+    pub fn give_up(&self, why: &str) {
+        self.feed(Input::GiveUp { why: why.into() });
+    }
+
     fn feed(&self, input: Input) {
         {
             let mut cluster = self.cluster.lock();

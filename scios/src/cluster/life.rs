@@ -30,6 +30,17 @@ impl<M: Machine> Cluster<M> {
         self.end(Standing::Expelled, Effect::Expelled { why });
     }
 
+    /// At once and without asking anybody: the others notice that it is silent, as if it had crashed. A node that leaves
+    /// hands over nothing more and needs no other end.
+    pub(super) fn give_up(&mut self, why: &str) {
+        if matches!(self.phase, Phase::Member | Phase::Joining(_)) {
+            let why = format!(
+                "this node gave its place in the cluster up: {why}; it has to join again as a new node"
+            );
+            self.end(Standing::Expelled, Effect::Expelled { why });
+        }
+    }
+
     pub(super) fn join_failed(&mut self, why: JoinError) {
         self.end(Standing::Expelled, Effect::JoinFailed(why));
     }

@@ -15,7 +15,15 @@ use crate::node::{Files, KernelCache};
 
 /// What the thread is told.
 pub(super) enum Happening {
-    Event { number: u64, index: u64, event: Event },
+    Event {
+        number: u64,
+        index: u64,
+        event: Event,
+    },
+    /// A membership serves, as soon as all events before have been taken.
+    Serve {
+        number: u64,
+    },
     End,
 }
 
@@ -45,9 +53,13 @@ impl Watch for Listening {
 }
 
 pub(super) fn follow(inner: &Weak<Inner>, happenings: &Receiver<Happening>, to_dropper: &Sender<Told>) {
-    while let Ok(Happening::Event { number, index, event }) = happenings.recv() {
+    while let Ok(happening) = happenings.recv() {
         let Some(inner) = inner.upgrade() else { return };
-        take(&inner, to_dropper, number, index, event);
+        match happening {
+            Happening::Event { number, index, event } => take(&inner, to_dropper, number, index, event),
+            Happening::Serve { number } => inner.serve(number),
+            Happening::End => return,
+        }
     }
 }
 

@@ -41,6 +41,9 @@ pub struct FilesStatus {
     pub known_files: u64,
 }
 
+/// The membership in which no file has been opened yet.
+const FIRST_LIFE: u64 = 0;
+
 /// Times of writes reach the cluster at the latest after this.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -107,10 +110,14 @@ impl FilesService {
         self.inner.lives.write().insert(number, present);
     }
 
-    /// The membership may act: requests go to its parts.
+    /// The membership may act: requests go to its parts. Those of a later membership only after what open files were taken for
+    /// in the one before was compared with the names as they are now, which the thread that takes events does.
     pub fn serve(&self, number: u64) {
-        let present = self.inner.life(number);
-        *self.inner.present.write() = present;
+        if number == FIRST_LIFE {
+            return self.inner.serve(number);
+        }
+        // Without the thread the mount has ended.
+        let _ = self.to_events.send(Happening::Serve { number });
     }
 
     /// The membership is over: requests get EIO until the next serves.
@@ -186,6 +193,11 @@ fn touch(present: &Present, inode: Inode, written: Time) {
 }
 
 impl Inner {
+    pub(super) fn serve(&self, number: u64) {
+        let present = self.life(number);
+        *self.present.write() = present;
+    }
+
     /// Has the cluster know when the file was written to here, before somebody asks.
     pub(super) fn tell_written(&self, present: &Present, inode: Inode) {
         if let Some(written) = self.written.take(inode) {

@@ -119,6 +119,7 @@ impl Service {
         begin: impl FnOnce(&Arc<Inner>, Arc<Present>, Arc<Handle>, Reply),
     ) {
         match self.0.present().and_then(|present| Ok((present, self.0.opens.get(handle)?))) {
+            Ok((_, handle)) if handle.file.is_gone() => reply.error(Errno::STALE),
             Ok((present, handle)) => begin(&self.0, present, handle, reply),
             Err(errno) => reply.error(errno),
         }

@@ -1,0 +1,135 @@
+"""A program on one node: reads orders from its input, a line each, and answers each with "ok VALUE" or "errno NUMBER".
+
+Files are known by a name that `open` gives them. A signal that nobody survives shows in the exit status.
+"""
+
+import fcntl
+import hashlib
+import mmap
+import os
+import signal
+import struct
+import sys
+
+PAGE = 4096
+FLOCK = "hhqqi4x"
+KINDS = {"read": fcntl.F_RDLCK, "write": fcntl.F_WRLCK, "none": fcntl.F_UNLCK}
+# Of OFD locks: F_OFD_GETLK and the two that follow it.
+COMMANDS = {
+    "posix": {"get": fcntl.F_GETLK, "try": fcntl.F_SETLK, "wait": fcntl.F_SETLKW},
+    "ofd": {"get": 36, "try": 37, "wait": 38},
+}
+FLOCKS = {"shared": fcntl.LOCK_SH, "exclusive": fcntl.LOCK_EX, "none": fcntl.LOCK_UN}
+
+files = {}
+maps = {}
+
+
+def interrupted(_number, _frame):
+    raise InterruptedError(4, "interrupted")
+
+
+def pattern(page, seed):
+    return hashlib.sha256(b"%d %d" % (page, seed)).digest() * (PAGE // 32)
+
+
+def open_file(name, path, how):
+    flags = {"rw": os.O_RDWR | os.O_CREAT, "r": os.O_RDONLY}[how]
+    files[name] = os.open(path, flags, 0o644)
+
+
+def close_file(name):
+    os.close(files.pop(name))
+
+
+def map_file(name, pages):
+    writable = fcntl.fcntl(files[name], fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+    maps[name] = mmap.mmap(files[name], int(pages) * PAGE, mmap.MAP_SHARED,
+                           mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0))
+
+
+def load(name, page):
+    return int.from_bytes(maps[name][int(page) * PAGE:int(page) * PAGE + 8], "little")
+
+
+def store(name, page, value):
+    maps[name][int(page) * PAGE:int(page) * PAGE + 8] = int(value).to_bytes(8, "little")
+
+
+def pread(name, page):
+    return int.from_bytes(os.pread(files[name], 8, int(page) * PAGE), "little")
+
+
+def pwrite(name, page, value):
+    return os.pwrite(files[name], int(value).to_bytes(8, "little"), int(page) * PAGE)
+
+
+def fill(name, first, pages, seed):
+    """Writes pages until one can't be; gives their number."""
+    for page in range(int(first), int(first) + int(pages)):
+        try:
+            written = os.pwrite(files[name], pattern(page, int(seed)), page * PAGE)
+        except OSError as error:
+            return "%d errno %d" % (page - int(first), error.errno)
+        if written < PAGE:
+            return "%d short" % (page - int(first))
+    return pages
+
+
+def store_all(name, first, pages, seed):
+    """Stores into one page after the other; may die of it."""
+    for page in range(int(first), int(first) + int(pages)):
+        maps[name][page * PAGE:(page + 1) * PAGE] = pattern(page, int(seed))
+    return pages
+
+
+def check(name, first, pages, seed):
+    """Counts the pages that are as `fill` has written them."""
+    right = 0
+    for page in range(int(first), int(first) + int(pages)):
+        right += os.pread(files[name], PAGE, page * PAGE) == pattern(page, int(seed))
+    return right
+
+
+def check_stores(name, first, pages, seed):
+    """Counts the leading pages that are as they were stored."""
+    for page in range(int(first), int(first) + int(pages)):
+        if os.pread(files[name], PAGE, page * PAGE) != pattern(page, int(seed)):
+            return page - int(first)
+    return pages
+
+
+def lock(name, space, how, kind, start, length):
+    """Gives the type, start and length of the lock in the way for `get`."""
+    wanted = struct.pack(FLOCK, KINDS[kind], os.SEEK_SET, int(start), int(length), 0)
+    kind, _, start, length, _ = struct.unpack(FLOCK, fcntl.fcntl(files[name], COMMANDS[space][how], wanted))
+    found = {number: name for name, number in KINDS.items()}[kind]
+    return "%s %d %d" % (found, start, length) if how == "get" else 0
+
+
+def flock(name, kind, how):
+    fcntl.flock(files[name], FLOCKS[kind] | (fcntl.LOCK_NB if how == "try" else 0))
+
+
+def alarm(milliseconds):
+    signal.setitimer(signal.ITIMER_REAL, int(milliseconds) / 1000)
+
+
+ORDERS = {
+    "open": open_file, "close": close_file, "map": map_file, "load": load, "store": store, "pread": pread, "pwrite": pwrite,
+    "fill": fill, "store_all": store_all, "check": check, "check_stores": check_stores, "lock": lock, "flock": flock,
+    "alarm": alarm, "size": lambda name: os.fstat(files[name]).st_size,
+    "stat": lambda path: os.stat(path).st_size, "cut": lambda name, size: os.ftruncate(files[name], int(size)),
+    "unlink": os.unlink, "list": lambda path: len(os.listdir(path)), "pid": os.getpid,
+    "free": lambda path: os.statvfs(path).f_bavail * os.statvfs(path).f_frsize // PAGE,
+}
+
+signal.signal(signal.SIGALRM, interrupted)
+signal.signal(signal.SIGINT, interrupted)
+for line in sys.stdin:
+    order, *arguments = line.split()
+    try:
+        answer = ORDERS[order](*arguments)
+        print("ok", 0 if answer is None else answer, flush=True)
+    except OSError as error:
+        print("errno", error.errno, flush=True)
