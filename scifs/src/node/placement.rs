@@ -16,6 +16,11 @@ impl FreeMemory {
         self.0.write().insert(member, free_bytes);
     }
 
+    /// What a member announced; without end for who announced nothing.
+    pub(super) fn of(&self, member: MemberNo) -> u64 {
+        self.0.read().get(&member.0).copied().unwrap_or(u64::MAX)
+    }
+
     pub fn forget(&self, member: u32) {
         self.0.write().remove(&member);
     }
