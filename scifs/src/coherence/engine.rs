@@ -118,7 +118,7 @@ impl Engine {
             Input::Timer { page } => self.timer(&mut turn, page),
             Input::Message { from, message } => self.receive(&mut turn, from, message),
             Input::View(view) => self.change_view(&mut turn, view),
-            Input::Leave => self.begin_leaving(&mut turn),
+            Input::Leave => self.begin_leaving(),
             Input::Offer { page, run, to } => {
                 for page in (0..u32::from(run)).map_while(|n| page.ahead(n)) {
                     self.send(&mut turn, to, page, Body::Take);

@@ -35,7 +35,7 @@ pub(super) enum Leaving {
 }
 
 /// What stands between a page and a departure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stays {
     /// Nobody else has it, and its home is here: offer it to somebody.
     OnlyHere,
@@ -46,16 +46,9 @@ pub enum Stays {
 }
 
 impl Engine {
-    /// Begins to leave, or goes back to handing over since something is left.
-    pub(super) fn begin_leaving(&mut self, turn: &mut Turn) {
-        if self.leaving.replace(Leaving::HandingOver).is_none_or(|before| before == Leaving::HandingOver) {
-            return;
-        }
-        let waiting: Vec<_> =
-            self.directory.iter().filter(|(_, e)| e.busy.is_some()).map(|(page, _)| *page).collect();
-        for page in waiting {
-            self.start(turn, page);
-        }
+    /// Begins to leave. There is no way back.
+    pub(super) fn begin_leaving(&mut self) {
+        self.leaving.get_or_insert(Leaving::HandingOver);
     }
 
     /// Whether this home begins something new with a page.
@@ -143,8 +136,7 @@ impl Engine {
     pub(super) fn on_heard(&mut self, turn: &mut Turn, from: MemberNo) {
         let awaited = match &mut self.leaving {
             Some(Leaving::Closed { awaiting }) => awaiting.remove(&from),
-            // The answer to a farewell that was taken back.
-            leaving => leaving.is_some(),
+            _ => false,
         };
         if !awaited {
             turn.distrust(from, NO_PAGE, Violation::Unasked);

@@ -140,6 +140,10 @@ impl HandOver {
             .into_iter()
             .partition(|offered| offered.since.elapsed() > HAND_OVER_AGAIN);
         self.offered = keep;
+        if !again.is_empty() {
+            // What was under way when this began may have brought the kernel more.
+            pages.drop_mapped(SegmentId(0)..=SegmentId(u64::MAX), |_| true);
+        }
         again.sort_unstable_by_key(|offered| (offered.before, offered.page));
         for part in again.chunk_by(|a, b| a.before == b.before) {
             let pages: Vec<_> = part.iter().map(|offered| offered.page).collect();
