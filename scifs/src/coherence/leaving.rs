@@ -58,15 +58,33 @@ impl Engine {
     }
 
     pub(super) fn close(&mut self, turn: &mut Turn) {
+        if self.recovery.is_some() {
+            return;
+        }
         if self.leaving == Some(Leaving::HandingOver) {
             self.leaving = Some(Leaving::Closing);
         }
-        if self.leaving != Some(Leaving::Closing) || self.recovery.is_some() || !self.is_at_rest() {
+        if self.leaving != Some(Leaving::Closing) || !self.is_at_rest() {
             return;
         }
+        self.leaving = Some(Leaving::Closed { awaiting: BTreeSet::new() });
         let others = self.view.members.iter().map(|m| m.no).filter(|no| *no != self.me);
-        self.leaving = Some(Leaving::Closed { awaiting: others.collect() });
-        self.tell_farewell(turn);
+        self.bid_farewell(turn, others.collect());
+    }
+
+    /// Newcomers may have been given something before this node heard of them.
+    pub(super) fn greet_newcomers(&mut self, turn: &mut Turn, before: &View) {
+        if matches!(self.leaving, Some(Leaving::Closed { .. })) {
+            let new = self.view.members.iter().filter(|m| !before.members.contains(m));
+            self.bid_farewell(turn, new.map(|m| m.no).collect());
+        }
+    }
+
+    fn bid_farewell(&mut self, turn: &mut Turn, to: BTreeSet<MemberNo>) {
+        self.tell_farewell(turn, &to);
+        if let Some(Leaving::Closed { awaiting }) = &mut self.leaving {
+            awaiting.extend(to);
+        }
     }
 
     /// A change of epoch makes void what was promised.
@@ -86,11 +104,11 @@ impl Engine {
 
     /// The extents of this home go to those who will be their registrars, if nobody joins or dies meanwhile. They know then
     /// of each that it is in use, and that pages of it are lost.
-    fn tell_farewell(&self, turn: &mut Turn) {
+    fn tell_farewell(&self, turn: &mut Turn, members: &BTreeSet<MemberNo>) {
         let mut after = View { epoch: Epoch(self.epoch().0 + 1), ..(*self.view).clone() };
         after.members.retain(|m| m.no != self.me);
         let heirs = Registrars::new(&after);
-        for to in after.members.iter().map(|m| m.no) {
+        for to in members.iter().copied() {
             let mine = self
                 .extents
                 .iter()
@@ -170,17 +188,21 @@ impl Engine {
         }
         let entry = self.directory.get(&page)?;
         match entry.transfer() {
+            _ if self.recovery.is_some() => Some(Stays::Busy),
             Some(_) => Some(Stays::Busy),
             None => (!self.is_with_others(entry)).then_some(Stays::OnlyHere),
         }
     }
 
-    /// Whether a page that has its home here has another holder, or none at all.
+    /// Whether a page that has its home here has another holder, or none at all. Only members count that will be asked whether it has
+    /// arrived.
     fn is_with_others(&self, entry: &Entry) -> bool {
+        let is_other = |no: MemberNo| no != self.me && self.view.members.iter().any(|m| m.no == no);
         match &entry.holders {
+            _ if mutant!(self, LeaveWithTheLast) => true,
             Holders::Untouched | Holders::Lost => true,
-            Holders::Exclusive(owner) => *owner != self.me,
-            Holders::Shared(set) => set.iter().any(|member| member != self.me),
+            Holders::Exclusive(owner) => is_other(*owner),
+            Holders::Shared(set) => set.iter().any(is_other),
         }
     }
 
@@ -190,8 +212,7 @@ impl Engine {
             Some(Leaving::Closed { awaiting }) => awaiting.is_empty() || mutant!(self, DontWaitToBeHeard),
             _ => false,
         };
-        let safe = self.directory.values().all(|entry| self.is_with_others(entry));
-        heard && self.is_at_rest() && (safe || mutant!(self, LeaveWithTheLast))
+        heard && self.is_at_rest() && self.directory.values().all(|entry| self.is_with_others(entry))
     }
 
     /// Whether a home that leaves ignores such a request.

@@ -33,10 +33,11 @@ impl Engine {
         if view.epoch == before {
             // Somebody joined; it holds nothing, so nothing changes. But who was alone isn't any more.
             let was_alone = self.view.members.len() == 1;
-            self.view = view.into();
+            let members = std::mem::replace(&mut self.view, view.into());
             if was_alone {
                 self.note_all(turn);
             }
+            self.greet_newcomers(turn, &members);
             return;
         }
         if view.epoch.0 != before.0 + 1 {

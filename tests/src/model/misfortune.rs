@@ -63,9 +63,20 @@ impl Sim {
             // Its heir may have no room, or have died.
             return if self.random.percent(20) { self.hand_over(node) } else { Ok(()) };
         }
+        // The others agree on it some time later.
+        let (run, after) = (self.nodes[node].run, self.random.between(1_000, 200_000));
+        self.at(after, node, run, What::Gone { epoch: epoch.0 });
+        Ok(())
+    }
+
+    /// What it promised holds as long as the epoch is the same; if another one has come, it tries again.
+    pub(super) fn gone(&mut self, node: usize, epoch: u64) {
+        if self.views[self.views.len() - 1].epoch != Epoch(epoch) {
+            self.at(20_000, node, self.nodes[node].run, What::Depart);
+            return;
+        }
         self.summary.departures += 1;
         self.vanish(node, Some(MemberNo(node as u32)));
-        Ok(())
     }
 
     fn somebody_stays_without(&self, node: usize) -> bool {

@@ -60,6 +60,7 @@ pub(super) enum What {
     Break { other: usize },
     Leave,
     Depart,
+    Gone { epoch: u64 },
 }
 
 /// When, in which order among the same time, where (a node and its run), what.
@@ -262,6 +263,7 @@ impl Sim {
                 What::Depart if self.nodes[node].run != run => {}
                 What::Depart if self.spaced && !self.recovered() => self.at(50_000, node, run, what),
                 What::Depart => self.depart(node)?,
+                What::Gone { epoch } if self.nodes[node].run == run => self.gone(node, epoch),
                 What::Leave => self.leave(node)?,
                 What::Crash => self.crash(node),
                 What::Join => self.join(node),
@@ -310,7 +312,12 @@ impl Sim {
                 let input = Input::Message { from: from.0, message: packet.message };
                 station.feed(now, input, &packet.data, clock, &mut out)?;
             }
-            What::Crash | What::Join | What::Break { .. } | What::Leave | What::Depart => {}
+            What::Crash
+            | What::Join
+            | What::Break { .. }
+            | What::Leave
+            | What::Depart
+            | What::Gone { .. } => {}
         }
         self.absorb(node, out);
         Ok(())

@@ -67,6 +67,8 @@ pub struct World {
     restarts: u8,
     shocks: u8,
     leaves: u8,
+    /// Who said in which epoch that it has handed over everything.
+    promised: Option<(usize, Epoch)>,
     /// Nobody has died.
     unharmed: bool,
     /// Pages that can't be lost, since only survivors had copies and nothing was under way, or since who had some handed them over.
@@ -110,7 +112,11 @@ pub enum Step {
     Leave {
         node: usize,
     },
-    /// It may say that it has handed over everything, and goes.
+    /// It says that it has handed over everything.
+    Promise {
+        node: usize,
+    },
+    /// And goes. What it said holds as long as the epoch is the same.
     Depart {
         node: usize,
     },
@@ -133,6 +139,7 @@ impl World {
             restarts: scope.restarts,
             shocks: scope.shocks,
             leaves: scope.leaves,
+            promised: None,
             unharmed: true,
             safe: BTreeSet::new(),
         };
@@ -205,11 +212,11 @@ impl World {
             {
                 steps.push(Step::Leave { node: at });
             }
-            if station.is_leaving()
-                && station.engine.has_handed_over()
-                && self.views.last().is_some_and(|view| view.epoch == station.engine.epoch())
-            {
+            let epoch = self.views.last().map_or(Epoch(0), |view| view.epoch);
+            if self.promised == Some((at, epoch)) {
                 steps.push(Step::Depart { node: at });
+            } else if station.engine.has_handed_over() && station.engine.epoch() == epoch {
+                steps.push(Step::Promise { node: at });
             }
             if self.crashes > 0 && scope.mortals.contains(&at) {
                 steps.push(Step::Crash { node: at });
@@ -256,6 +263,9 @@ impl World {
                 let heir = self.heir(node).unwrap_or(MemberNo(node as u32));
                 self.with(node, |s, clock| s.leave(now, heir, clock, &mut out))?;
                 self.absorb(node, out);
+            }
+            Step::Promise { node } => {
+                self.promised = self.views.last().map(|view| (node, view.epoch));
             }
             Step::Depart { node } => {
                 let safe = if self.unharmed {
@@ -392,7 +402,15 @@ impl World {
         let mut net: Vec<_> = self.net.iter().map(|(from, to, packet)| (*from, *to, packet.0)).collect();
         net.sort_by_key(|(from, to, _)| (*from, *to));
         let nodes: Vec<_> = self.nodes.iter().map(|n| (n.hash, n.views)).collect();
-        let luck = (self.evictions, self.crashes, self.restarts, self.shocks, self.leaves, self.unharmed);
+        let luck = (
+            self.evictions,
+            self.crashes,
+            self.restarts,
+            self.shocks,
+            self.leaves,
+            self.unharmed,
+            self.promised,
+        );
         let luck = (luck, &self.safe, self.views.len(), self.views.last().map(|view| view.handed_over));
         fingerprint(&(nodes, net, &self.clock, luck))
     }
