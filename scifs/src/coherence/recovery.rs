@@ -12,6 +12,7 @@ use super::limits::REPORT_ITEMS_MAX;
 use super::message::{Body, ExtentReport, HeldAs, PageReport, Report};
 use super::page_state::{PageEvent, PageState};
 use super::placement::Registrars;
+use super::protocol::Holders;
 use super::registry::{Extent, Registration};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -124,8 +125,14 @@ impl Engine {
         if self.recovery.is_none() || !before.members.iter().any(died) || mutant!(self, TrustTheTaken) {
             return;
         }
-        for extent in self.extents.values_mut().filter(|extent| extent.taken) {
+        for (id, extent) in self.extents.iter_mut().filter(|(_, extent)| extent.taken) {
             extent.lost = true;
+            // Requests that came meanwhile have made records.
+            for (_, entry) in self.directory.range_mut(id.first()..=id.last()) {
+                if entry.holders == Holders::Untouched {
+                    entry.holders = Holders::Lost;
+                }
+            }
         }
     }
 
