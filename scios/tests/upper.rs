@@ -38,8 +38,9 @@ impl Upper for Recorder {
         assert_eq!(*how, Ended::Left { orderly: true });
         self.note(number, "ended");
     }
-    fn before_leave(&self) {
+    fn before_leave(&self) -> Option<u64> {
         self.note(0, "before_leave");
+        Some(0)
     }
 }
 

@@ -164,7 +164,7 @@ fn members_leave_in_order_the_leader_too_down_to_the_last() {
         assert!(world.run(LONG, |w| w.leader().is_some()).unwrap());
         let leader = world.leader().unwrap();
         let began = world.net.now();
-        world.node(leader).cluster.leave();
+        world.node(leader).cluster.leave(None);
         assert!(!world.node(leader).cluster.may_act(), "who leaves acts no more");
         assert!(world.run(LONG, |w| w.node(leader).end().is_some()).unwrap(), "{left}: {world:?}");
         assert_eq!(world.node(leader).end(), Some(Ended::Left { orderly: true }));

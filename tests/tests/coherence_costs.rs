@@ -26,7 +26,7 @@ fn page(index: u32) -> PageId {
 impl Net {
     fn new(nodes: u32) -> Self {
         let members = (0..nodes).map(|no| Member { no: MemberNo(no), joined: Epoch(0) }).collect();
-        let view = View { epoch: Epoch(1), members };
+        let view = View { epoch: Epoch(1), members, handed_over: None };
         let config = Arc::new(Config {
             hold_min: Duration::ZERO,
             placement: Arc::new(FirstTouch),

@@ -47,7 +47,7 @@ fn extend(run: &mut Message, next: &Message) -> bool {
         && next.run == 1
         && run.epoch == next.epoch
         && run.page.ahead(u32::from(run.run)) == Some(next.page)
-        && !matches!(next.body, Body::Report(_))
+        && !matches!(next.body, Body::Report(_) | Body::Farewell(_))
         && run.body == next.body;
     run.run += u16::from(joins);
     joins

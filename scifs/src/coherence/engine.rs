@@ -25,6 +25,7 @@ use super::effects::Effects;
 use super::held::Held;
 use super::ids::{Epoch, ExtentId, MemberNo, PageId};
 use super::input::{Effect, Input, View, Violation};
+use super::leaving::Leaving;
 use super::limits::{EARLY_MESSAGES_MAX, RUN_PAGES_MAX};
 use super::message::{Body, Message};
 #[cfg(feature = "mutations")]
@@ -63,6 +64,8 @@ pub struct Engine {
     pub(super) recovery: Option<Box<Recovery>>,
     /// Messages of an epoch that this node hasn't been told of.
     pub(super) early: Vec<(MemberNo, Message)>,
+    /// This member is about to leave.
+    pub(super) leaving: Option<Leaving>,
 }
 
 /// Shared and the same for the life of an engine or a function of its view, so no part of its identity.
@@ -92,6 +95,7 @@ impl Engine {
             registered: BTreeMap::new(),
             recovery: None,
             early: Vec::new(),
+            leaving: None,
         };
         let mut turn = Turn { now: Nanos::ZERO, effects: Effects::default(), to_self: VecDeque::new() };
         engine.report_all(&mut turn);
@@ -114,6 +118,13 @@ impl Engine {
             Input::Timer { page } => self.timer(&mut turn, page),
             Input::Message { from, message } => self.receive(&mut turn, from, message),
             Input::View(view) => self.change_view(&mut turn, view),
+            Input::Leave => self.begin_leaving(),
+            Input::Offer { page, run, to } => {
+                for page in (0..u32::from(run)).map_while(|n| page.ahead(n)) {
+                    self.send(&mut turn, to, page, Body::Take);
+                }
+            }
+            Input::Close => self.close(&mut turn),
         }
         self.drain(&mut turn);
         turn.effects
@@ -164,6 +175,9 @@ impl Engine {
             Body::Got => self.on_got(turn, from, page),
             Body::Settle { keep } => self.on_settle(turn, from, page, keep),
             Body::Report(report) => self.on_report(turn, from, report),
+            Body::Take => self.on_take(turn, page),
+            Body::Farewell(report) => self.on_farewell(turn, from, report),
+            Body::Heard => self.on_heard(turn, from),
         }
     }
 

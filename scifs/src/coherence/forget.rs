@@ -54,7 +54,7 @@ mod tests {
             mutation: None,
         };
         let member = |no: &u32| Member { no: MemberNo(*no), joined: Epoch(0) };
-        let view = View { epoch: Epoch(1), members: members.iter().map(member).collect() };
+        let view = View { epoch: Epoch(1), members: members.iter().map(member).collect(), handed_over: None };
         Engine::new(MemberNo(0), Arc::new(config), view).0
     }
 

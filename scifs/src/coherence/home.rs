@@ -52,10 +52,13 @@ impl Engine {
 
     /// Begins what can begin. Nothing does before every member has reported after a change of epoch.
     pub(super) fn start(&mut self, turn: &mut Turn, page: PageId) {
-        if self.recovery.is_some() {
+        if !self.begins() {
             return;
         }
         while let Some(request) = self.directory.get_mut(&page).and_then(Entry::next) {
+            if self.declines(request) {
+                continue;
+            }
             let transfer = match request {
                 Request::Get(ask) => self.grant(turn, page, ask),
                 Request::Put(by) => self.take_back(turn, page, by),

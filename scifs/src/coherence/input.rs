@@ -26,6 +26,12 @@ pub enum Input {
     Timer { page: PageId },
     /// The membership changed.
     View(View),
+    /// This member wants to leave: see `leaving.rs`. No `Fault` follows.
+    Leave,
+    /// While leaving: `run` pages from `page` on, within one extent, are offered to a member that has room.
+    Offer { page: PageId, run: u16, to: MemberNo },
+    /// While leaving: there is nothing left to hand over. Given again until `Engine::has_handed_over`.
+    Close,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +53,9 @@ pub struct View {
     pub epoch: Epoch,
     /// Ascending by number.
     pub members: Vec<Member>,
+    /// Who left with this epoch, if that was in an orderly way: `Engine::has_handed_over` was true for all its shards in the
+    /// epoch before.
+    pub handed_over: Option<MemberNo>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -60,6 +60,14 @@ pub enum Body {
     Settle {
         keep: bool,
     },
+
+    // A member leaves in an orderly way.
+    /// Please have a copy of this page. A hint; whoever has no room ignores it.
+    Take,
+    /// To everybody: I begin nothing any more. These extents of mine you may become the home of.
+    Farewell(Report),
+    /// What you granted me before has arrived.
+    Heard,
 }
 
 /// What the home tells a holder to do, for `to`.

@@ -17,6 +17,7 @@ mod home;
 mod ids;
 mod input;
 mod inspect;
+mod leaving;
 pub mod limits;
 mod message;
 #[cfg(feature = "mutations")]
@@ -35,6 +36,7 @@ pub use engine::{Config, Engine};
 pub use ids::{Epoch, ExtentId, MapperId, MemberNo, Mode, PageId, SegmentId, Token};
 pub use input::{Effect, Fault, Input, Member, PageError, View, Violation};
 pub use inspect::{HomeView, PageView};
+pub use leaving::Stays;
 pub use message::{
     Body, Confirm, Data, ExtentReport, Grant, HeldAs, Message, Order, PageReport, Report, Task,
 };

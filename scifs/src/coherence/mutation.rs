@@ -64,10 +64,20 @@ pub enum Mutation {
     ForgetVerdict,
     /// The registrar gives each toucher an answer of its own.
     ForgetRegistration,
+    /// A home that has said farewell goes on giving pages away.
+    BeginAfterClosing,
+    /// A member leaves before the others have said that what it granted them has arrived.
+    DontWaitToBeHeard,
+    /// A home doesn't tell its heirs which extents have lost pages.
+    HideLostWhenLeaving,
+    /// A member leaves with pages that nobody else has.
+    LeaveWithTheLast,
+    /// What a home took over from who left counts as untouched, though somebody died who had not reported.
+    TrustTheTaken,
 }
 
 impl Mutation {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 32] = [
         Self::AckAndKeep,
         Self::WriteBeforeAcks,
         Self::OneAckLess,
@@ -95,6 +105,11 @@ impl Mutation {
         Self::DeadHomeWasUntouched,
         Self::ForgetVerdict,
         Self::ForgetRegistration,
+        Self::BeginAfterClosing,
+        Self::DontWaitToBeHeard,
+        Self::HideLostWhenLeaving,
+        Self::LeaveWithTheLast,
+        Self::TrustTheTaken,
     ];
 
     /// The faults in what the home decides.

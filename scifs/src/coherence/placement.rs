@@ -79,7 +79,7 @@ mod tests {
 
     fn view(epoch: u64, members: &[u32]) -> View {
         let member = |no: &u32| Member { no: MemberNo(*no), joined: Epoch(0) };
-        View { epoch: Epoch(epoch), members: members.iter().map(member).collect() }
+        View { epoch: Epoch(epoch), members: members.iter().map(member).collect(), handed_over: None }
     }
 
     fn extents() -> impl Iterator<Item = ExtentId> {

@@ -29,6 +29,7 @@ struct Verdict {
 impl Engine {
     pub(super) fn finish_recovery(&mut self, turn: &mut Turn) {
         let Some(recovery) = self.recovery.take() else { return };
+        self.extents.values_mut().for_each(|extent| extent.taken = false);
         let mut reports = recovery.pages;
         for page in self.directory.keys() {
             reports.entry(*page).or_default();

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::engine::{Constant, Engine, Turn, mutant};
 use super::held::{Busy, Held};
 use super::ids::{Epoch, ExtentId, MemberNo, PageId, SegmentId};
-use super::input::{Effect, View};
+use super::input::{Effect, Member, View};
 use super::limits::REPORT_ITEMS_MAX;
 use super::message::{Body, ExtentReport, HeldAs, PageReport, Report};
 use super::page_state::{PageEvent, PageState};
 use super::placement::Registrars;
+use super::protocol::Holders;
 use super::registry::{Extent, Registration};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,7 +26,7 @@ pub(super) struct Recovery {
 }
 
 /// Reports are about many pages; the page in their head means nothing.
-const NO_PAGE: PageId = PageId { segment: SegmentId(0), index: 0 };
+pub(super) const NO_PAGE: PageId = PageId { segment: SegmentId(0), index: 0 };
 
 impl Engine {
     pub(super) fn change_view(&mut self, turn: &mut Turn, view: View) {
@@ -33,17 +34,20 @@ impl Engine {
         if view.epoch == before {
             // Somebody joined; it holds nothing, so nothing changes. But who was alone isn't any more.
             let was_alone = self.view.members.len() == 1;
-            self.view = view.into();
+            let members = std::mem::replace(&mut self.view, view.into());
             if was_alone {
                 self.note_all(turn);
             }
+            self.greet_newcomers(turn, &members);
             return;
         }
         if view.epoch.0 != before.0 + 1 {
             return turn.effects.push(Effect::Rejoin);
         }
         self.registrars = Constant::new(Registrars::new(&view));
-        self.view = view.into();
+        let members = std::mem::replace(&mut self.view, view.into());
+        self.leave_anew();
+        self.give_up_taken(&members);
         self.fence_pages(before);
         self.rehome(before);
         let base = self.recovery.take().map_or(before, |unfinished| unfinished.base);
@@ -105,10 +109,31 @@ impl Engine {
         extents.retain(|_, extent| extent.home.is_some());
         for (id, extent) in &mut extents {
             if extent.home.is_some_and(|home| !self.survives(home, before)) {
-                *extent = Extent { home: Some(self.registrars.registrar(*id)), lost: !untouched };
+                let home = self.registrars.registrar(*id);
+                // Who handed over everything takes nothing along: what was untouched still is.
+                let lost = if extent.home == self.view.handed_over { extent.lost } else { !untouched };
+                *extent = Extent { home: Some(home), lost, taken: home == self.me };
             }
         }
         self.extents = extents;
+    }
+
+    /// Who died before it could report may have held any page of what this node took over from who left.
+    fn give_up_taken(&mut self, before: &View) {
+        let orderly = self.view.handed_over;
+        let died = |m: &Member| !self.survives(m.no, before.epoch) && Some(m.no) != orderly;
+        if self.recovery.is_none() || !before.members.iter().any(died) || mutant!(self, TrustTheTaken) {
+            return;
+        }
+        for (id, extent) in self.extents.iter_mut().filter(|(_, extent)| extent.taken) {
+            extent.lost = true;
+            // Requests that came meanwhile have made records.
+            for (_, entry) in self.directory.range_mut(id.first()..=id.last()) {
+                if entry.holders == Holders::Untouched {
+                    entry.holders = Holders::Lost;
+                }
+            }
+        }
     }
 
     /// Tells every member what it has to know from this one; those for whom there is nothing learn that.
@@ -171,6 +196,7 @@ impl Engine {
             }
             if home == me {
                 let known = self.extents.entry(extent).or_default();
+                known.taken |= known.home != Some(me) && self.recovery.is_some();
                 known.home = Some(me);
                 known.lost |= lost;
             }

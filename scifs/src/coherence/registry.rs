@@ -16,6 +16,8 @@ pub(super) struct Extent {
     pub(super) home: Option<MemberNo>,
     /// A home of it died: what nobody holds is lost.
     pub(super) lost: bool,
+    /// This node is its home since a change of epoch whose reports aren't complete yet.
+    pub(super) taken: bool,
 }
 
 /// An extent as its registrar knows it.

@@ -92,6 +92,11 @@ impl LifeAbove {
         &self.pages
     }
 
+    /// Gives what this node holds to others. Returns how many departures the cluster had seen when all of it was there.
+    pub(super) fn hand_over(&self) -> Option<u64> {
+        self.pages.hand_over()?.checked_sub(EPOCH_FIRST)
+    }
+
     /// Whoever waits for something of this membership gets an error.
     pub(super) fn end(&self) {
         self.pages.end();
@@ -115,7 +120,8 @@ fn node_view(view: &View) -> NodeView {
         address: member.address.clone(),
         joined: if member.number == FOUNDER { 0 } else { member.joined + EPOCH_FIRST },
     });
-    NodeView { departures: view.departures + EPOCH_FIRST, members: members.collect() }
+    let members = members.collect();
+    NodeView { departures: view.departures + EPOCH_FIRST, members, handed_over: view.handed_over }
 }
 
 fn to_engine(view: &NodeView) -> coherence::View {
@@ -123,7 +129,7 @@ fn to_engine(view: &NodeView) -> coherence::View {
         |member: &NodeMember| coherence::Member { no: MemberNo(member.number), joined: Epoch(member.joined) };
     let mut members: Vec<_> = view.members.iter().map(member).collect();
     members.sort_by_key(|member| member.no);
-    coherence::View { epoch: Epoch(view.departures), members }
+    coherence::View { epoch: Epoch(view.departures), members, handed_over: view.handed_over.map(MemberNo) }
 }
 
 /// The cluster as pages know it; there is none until the endpoint has been made.

@@ -125,6 +125,11 @@ impl Upper for Above {
         }
     }
 
+    fn before_leave(&self) -> Option<u64> {
+        let life = self.lives.lock().last_key_value().map(|(_, life)| Arc::clone(life))?;
+        life.hand_over()
+    }
+
     fn ended(&self, number: u64, how: &Ended) {
         tracing::info!(number, ?how, "a membership has ended");
         if let Some(service) = self.service() {

@@ -15,6 +15,8 @@ pub(super) struct Gate {
     open: AtomicBool,
     /// This node is in a view, so there are engines.
     begun: AtomicBool,
+    /// The node leaves: whatever happens, nothing is let in before the membership has ended.
+    leaving: AtomicBool,
     /// Requests wait; looked at by every tick.
     some: AtomicBool,
     held: Mutex<VecDeque<Held>>,
@@ -22,11 +24,16 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn is_open(&self) -> bool {
-        self.open.load(Ordering::Acquire) && self.begun.load(Ordering::Acquire)
+        let leaving = self.leaving.load(Ordering::Acquire);
+        !leaving && self.open.load(Ordering::Acquire) && self.begun.load(Ordering::Acquire)
     }
 
     pub(super) fn begin(&self) {
         self.begun.store(true, Ordering::Release);
+    }
+
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
     }
 
     pub(super) fn set_open(&self, open: bool) {

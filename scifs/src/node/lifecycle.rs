@@ -118,7 +118,7 @@ impl Pages {
     }
 
     /// Takes pages of these segments from the kernel that it has in such a way, and waits until it has none of them.
-    fn drop_mapped(
+    pub(super) fn drop_mapped(
         self: &Arc<Self>,
         segments: std::ops::RangeInclusive<SegmentId>,
         how: impl Fn(Mode) -> bool,

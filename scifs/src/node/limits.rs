@@ -39,5 +39,20 @@ pub(super) const READERS_BYTES_MAX: u64 = 16 << 20;
 /// How long requests wait for memory while none is given back.
 pub(super) const PARKED_FOR: Duration = Duration::from_millis(500);
 
+/// Pages of a node that leaves which are on their way to others at any time.
+pub(super) const HAND_OVER_PAGES_MAX: usize = 4096;
+
+/// Between two looks at what has become of them.
+pub(super) const HAND_OVER_LOOK: Duration = Duration::from_millis(1);
+
+/// After this time a page that nobody has taken is offered to the next member.
+pub(super) const HAND_OVER_AGAIN: Duration = Duration::from_millis(50);
+
+/// Nobody has taken anything for so long: there is no room for the rest.
+pub(super) const HAND_OVER_STALL: Duration = Duration::from_secs(3);
+
+/// How long a node that leaves is at most busy with what it holds.
+pub(super) const HAND_OVER_MAX: Duration = Duration::from_secs(600);
+
 /// Pages in one request from or to a file.
 pub(super) const ACCESS_PAGES_MAX: u64 = 65_536;

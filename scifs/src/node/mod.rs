@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`Pages`] (`pages.rs`: the parts, and who runs what), `turn.rs` (inputs in, effects out, under a shard's lock),
 //! `requests.rs` (what the kernel and the daemon ask for), `revoker.rs` (how pages are taken back from the kernel), `peers.rs` and
-//! `link.rs` (how messages reach other members), `lifecycle.rs` (truncation, deletion, memberships), `eviction.rs`. `WIRE.md` has the
+//! `link.rs` (how messages reach other members), `lifecycle.rs` (truncation, deletion, memberships), `eviction.rs`,
+//! `handover.rs` (before an orderly leave). `WIRE.md` has the
 //! bytes that travel.
 
 mod access;
@@ -14,6 +15,7 @@ mod fault;
 mod file;
 mod files;
 mod gate;
+mod handover;
 mod kernel_cache;
 mod layout;
 mod lifecycle;

@@ -261,11 +261,12 @@ impl Pages {
     pub(super) fn without_gone(&self, mut message: Message) -> Option<Message> {
         let gone = |segment: SegmentId| self.files.is_gone(PageId { segment, index: 0 });
         match &mut message.body {
-            Body::Report(report) => {
+            Body::Report(report) | Body::Farewell(report) => {
                 report.extents.retain(|known| !gone(known.extent.segment));
                 report.pages.retain(|held| !gone(held.page.segment));
                 Some(message)
             }
+            Body::Heard => Some(message),
             _ => (!gone(message.page.segment)).then_some(message),
         }
     }
@@ -279,7 +280,7 @@ impl Pages {
             return self.refuse(node, &why.to_string());
         }
         let number = match message.body {
-            Body::Report(_) => message.page.index as usize % SHARDS,
+            Body::Report(_) | Body::Farewell(_) | Body::Heard => message.page.index as usize % SHARDS,
             _ => number_of(message.page.extent()),
         };
         let mut after = After::default();

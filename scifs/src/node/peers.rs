@@ -43,6 +43,10 @@ impl Roster {
         self.by_node.get(&node).copied()
     }
 
+    pub(super) fn numbers(&self) -> impl Iterator<Item = MemberNo> {
+        self.by_number.keys().copied()
+    }
+
     pub(super) fn others(&self) -> impl Iterator<Item = NodeId> {
         self.by_number.values().map(|link| link.node)
     }

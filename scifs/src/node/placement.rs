@@ -27,9 +27,7 @@ impl Free {
     fn left(&self) -> i128 {
         i128::from(self.announced) - self.given.iter().map(|given| i128::from(*given)).sum::<i128>()
     }
-}
 
-impl Free {
     fn takes_extents(&self) -> bool {
         self.announced >= EXTENT_BYTES
     }
@@ -55,6 +53,11 @@ impl FreeMemory {
 
     pub(super) fn others_have_room(&self, me: u32) -> bool {
         self.0.lock().iter().any(|(member, free)| *member != me && free.takes_extents())
+    }
+
+    /// What a member announced; without end for who announced nothing.
+    pub(super) fn of(&self, member: MemberNo) -> u64 {
+        self.0.lock().get(&member.0).map_or(u64::MAX, |free| free.announced)
     }
 
     pub fn forget(&self, member: u32) {

@@ -103,8 +103,8 @@ impl Turn<'_> {
 
     fn send(&mut self, to: MemberNo, mut message: Message) {
         let body = if message.body.carries_pages() { self.gather(&message) } else { Vec::new() };
-        if matches!(message.body, Body::Report(_)) {
-            // Reports are about the whole shard; this tells the receiver which.
+        if matches!(message.body, Body::Report(_) | Body::Farewell(_) | Body::Heard) {
+            // These are about the whole shard; this tells the receiver which.
             message.page.index = self.number as u32;
         }
         let Some(link) = self.shard.roster.link(to) else {
@@ -253,13 +253,13 @@ impl Turn<'_> {
             return;
         }
         let Some(message) = self.pages.without_gone(message) else { return };
-        let put = message.body == Body::Put;
-        if put && !self.has_room_for(&message) {
+        let brings = matches!(message.body, Body::Put | Body::Take);
+        if brings && !self.has_room_for(&message) {
             return;
         }
         let (first, run) = (message.page, u32::from(message.run));
         self.input(Input::Message { from, message });
-        if put {
+        if brings {
             self.freed.extend((0..run).filter_map(|n| first.ahead(n)));
         }
     }
@@ -278,12 +278,21 @@ impl Turn<'_> {
         self.shard.strangers.push_back(Stranger { node, message });
     }
 
-    /// Whether this node, as the pages' home, can take them in. If not, the hint is ignored: it will be given again.
-    fn has_room_for(&mut self, put: &Message) -> bool {
-        let Some(file) = self.file(put.page) else { return false };
-        (0..u32::from(put.run))
-            .filter_map(|n| put.page.ahead(n))
-            .all(|page| file.memory().populate_obliged(u64::from(page.index)).is_ok())
+    /// Whether this node can take in the pages of a hint, as their home or because their holder leaves. If not, the hint is ignored:
+    /// it will be given again.
+    fn has_room_for(&mut self, hint: &Message) -> bool {
+        let Some(file) = self.file(hint.page) else { return false };
+        let memory = file.memory();
+        (0..u32::from(hint.run)).filter_map(|n| hint.page.ahead(n)).map(|page| u64::from(page.index)).all(
+            |page| {
+                let room = if hint.body == Body::Put {
+                    memory.populate_obliged(page)
+                } else {
+                    memory.try_populate(page)
+                };
+                room.is_ok()
+            },
+        )
     }
 
     /// Frames that no page needs any more are kept for a moment: a page that is fought for comes back at once.

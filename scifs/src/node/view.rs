@@ -10,6 +10,8 @@ pub struct NodeView {
     pub departures: u64,
     /// Ascending by number.
     pub members: Vec<NodeMember>,
+    /// The number of the member with whose departure this many were reached, if it had handed over all that it held.
+    pub handed_over: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +41,8 @@ impl From<&scios::cluster::View> for NodeView {
             address: member.address.clone(),
             joined: member.joined,
         };
-        Self { departures: view.departures, members: view.members().map(member).collect() }
+        let handed_over = view.handed_over;
+        Self { departures: view.departures, members: view.members().map(member).collect(), handed_over }
     }
 }
 
@@ -55,6 +58,7 @@ impl NodeView {
         };
         let mut members: Vec<_> = self.members.iter().map(member).collect();
         members.sort_by_key(|member| member.no);
-        coherence::View { epoch: coherence::Epoch(self.departures), members }
+        let handed_over = self.handed_over.map(coherence::MemberNo);
+        coherence::View { epoch: coherence::Epoch(self.departures), members, handed_over }
     }
 }

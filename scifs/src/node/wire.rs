@@ -107,6 +107,12 @@ fn put_body(to: &mut Writer, body: &Body) {
             to.u8(13);
             to.bool(*keep);
         }
+        Body::Take => to.u8(14),
+        Body::Farewell(report) => {
+            to.u8(15);
+            put_report(to, report);
+        }
+        Body::Heard => to.u8(16),
     }
 }
 
@@ -126,6 +132,9 @@ fn get_body(from: &mut Reader<'_>) -> Result<Body, DecodeError> {
         11 => Body::Put,
         12 => Body::Report(get_report(from)?),
         13 => Body::Settle { keep: from.bool()? },
+        14 => Body::Take,
+        15 => Body::Farewell(get_report(from)?),
+        16 => Body::Heard,
         other => return Err(DecodeError::Invalid { what: "coherence message", value: u64::from(other) }),
     })
 }

@@ -98,8 +98,10 @@ pub enum Input {
     Reach {
         peer: NodeId,
     },
-    /// It wants to leave, and has handed over what it held.
-    Leave,
+    /// It wants to leave. When the departures were so many, it had handed over what it held.
+    Leave {
+        handed_over_at: Option<u64>,
+    },
     /// What it holds as a member can't be trusted any more, so it must not go on as this member.
     GiveUp {
         why: String,

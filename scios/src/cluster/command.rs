@@ -21,8 +21,9 @@ pub(super) struct Entry {
 pub(super) enum Body {
     /// A node wants to become a member. Proposed by the member that it asked.
     Add { id: NodeId, name: String, address: String, memory: u64 },
-    /// The proposer wants to leave.
-    Leave,
+    /// The proposer wants to leave. Has it handed over what it held, so that nothing is lost if it goes while the departures are so
+    /// many?
+    Leave { handed_over_at: Option<u64> },
     /// The leader takes a member out.
     Remove { id: NodeId, cause: Cause },
     /// For the machine that is plugged in.
@@ -83,7 +84,10 @@ impl Entry {
                 to.text("address", address, ADDRESS_BYTES_MAX);
                 to.u64(*memory);
             }
-            Body::Leave => to.u8(2),
+            Body::Leave { handed_over_at } => {
+                to.u8(2);
+                put_count(&mut to, *handed_over_at);
+            }
             Body::Remove { id, cause } => {
                 to.u8(3);
                 to.node(*id);
@@ -114,7 +118,7 @@ impl Entry {
                 address: from.text("address", ADDRESS_BYTES_MAX)?.to_owned(),
                 memory: from.u64()?,
             },
-            2 => Body::Leave,
+            2 => Body::Leave { handed_over_at: get_count(&mut from)? },
             3 => Body::Remove {
                 id: from.node()?,
                 cause: match from.u8()? {
@@ -132,6 +136,17 @@ impl Entry {
         from.end()?;
         Ok(Self { proposer, sequence, floor, body })
     }
+}
+
+/// A count that may be missing.
+pub(super) fn put_count(to: &mut Writer, count: Option<u64>) {
+    to.bool(count.is_some());
+    to.u64(count.unwrap_or_default());
+}
+
+pub(super) fn get_count(from: &mut Reader<'_>) -> Result<Option<u64>, DecodeError> {
+    let (known, count) = (from.bool()?, from.u64()?);
+    Ok(known.then_some(count))
 }
 
 impl Outcome {

@@ -169,8 +169,8 @@ impl<M: Machine> Cluster<M> {
                 self.reach(now, peer);
                 Ok(())
             }
-            Input::Leave => {
-                self.leave(now);
+            Input::Leave { handed_over_at } => {
+                self.leave(now, handed_over_at);
                 Ok(())
             }
             Input::GiveUp { why } => {
@@ -201,6 +201,7 @@ impl<M: Machine> Cluster<M> {
             address: self.config.address.clone(),
             memory: self.config.memory,
             leaving: false,
+            handed_over_at: None,
             joined: 0,
         };
         self.state = State::found(cluster, self.config.voters_max, founder);

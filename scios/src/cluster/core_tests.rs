@@ -62,7 +62,9 @@ fn joining_twice_is_joining_once() {
 fn messages_of_other_clusters_and_commands_in_others_names_change_nothing() {
     let (mut cluster, now) = leader();
     join(&mut cluster, now, 2, 0);
-    let forged = Entry { proposer: id(1), sequence: 1, floor: 1, body: Body::Leave }.encode().unwrap();
+    let forged = Entry { proposer: id(1), sequence: 1, floor: 1, body: Body::Leave { handed_over_at: None } }
+        .encode()
+        .unwrap();
     let body = Talk::Propose { entry: forged };
     for name in [77, 78] {
         let message = ClusterMessage { cluster: name, body: body.clone() };
@@ -135,7 +137,7 @@ fn a_node_answers_from_its_own_replica_only_while_it_leads_with_authority() {
     let (mut cluster, now) = leader();
     assert!(cluster.reads_until() > now && cluster.applied() > 1 && cluster.leader() == Some(id(1)));
     assert!(cluster.reads_until() <= now + cluster.config.timing.authority);
-    cluster.handle(now, Input::Leave);
+    cluster.handle(now, Input::Leave { handed_over_at: None });
     assert_eq!((cluster.reads_until(), cluster.leader()), (Nanos::ZERO, None), "it has left");
 }
 

@@ -192,9 +192,10 @@ impl<M: Machine> ClusterNode<M> {
         up
     }
 
-    /// Begins to leave, after what this node held was handed over. `Watcher::ended` follows.
-    pub fn leave(&self) {
-        self.feed(Input::Leave);
+    /// Begins to leave. `Watcher::ended` follows. What this node held is with others if the departures are still as many as when it was
+    /// handed over; without that number, or with other departures since, it leaves as if it had died.
+    pub fn leave(&self, handed_over_at: Option<u64>) {
+        self.feed(Input::Leave { handed_over_at });
     }
 
     /// Ends this membership at once, since what the node holds as this member can't be trusted. `Watcher::ended` follows with

@@ -67,13 +67,13 @@ impl<M: Machine> Cluster<M> {
         }
     }
 
-    pub(super) fn leave(&mut self, now: Nanos) {
+    pub(super) fn leave(&mut self, now: Nanos, handed_over_at: Option<u64>) {
         match self.phase {
             Phase::Member if self.state.view().len() > 1 => {
                 self.lease.give_up();
                 self.effects.push(Effect::Lease { until: Nanos::ZERO });
                 let deadline = now + self.config.leave_timeout;
-                self.propose(now, Waiter::Leaver, Body::Leave, deadline);
+                self.propose(now, Waiter::Leaver, Body::Leave { handed_over_at }, deadline);
                 self.phase = Phase::Leaving { deadline };
             }
             Phase::Member | Phase::Joining(_) => self.end(Standing::Left, Effect::Left { orderly: true }),

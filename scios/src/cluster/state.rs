@@ -7,7 +7,7 @@ use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::command::{Body, Entry, Outcome, Refusal};
+use super::command::{Body, Entry, Outcome, Refusal, get_count, put_count};
 use super::view::{Member, View};
 use crate::limits::{
     ADDRESS_BYTES_MAX, MEMBERS_MAX, NODE_NAME_BYTES_MAX, PROPOSALS_IN_FLIGHT_MAX, REMOVED_REMEMBERED_MAX,
@@ -158,18 +158,21 @@ impl State {
                 Ok(number) => Outcome::Added(number),
                 Err(known) => return known,
             },
-            Body::Leave => match Arc::make_mut(&mut self.view).member_mut(entry.proposer) {
-                Some(member) if !member.leaving => {
-                    member.leaving = true;
-                    Outcome::Changed
+            Body::Leave { handed_over_at } => {
+                match Arc::make_mut(&mut self.view).member_mut(entry.proposer) {
+                    Some(member) if !member.leaving => {
+                        (member.leaving, member.handed_over_at) = (true, handed_over_at);
+                        Outcome::Changed
+                    }
+                    _ => return Outcome::Changed,
                 }
-                _ => return Outcome::Changed,
-            },
+            }
             Body::Remove { id, .. } => {
                 let view = Arc::make_mut(&mut self.view);
-                if view.remove(id).is_none() {
-                    return Outcome::Changed;
-                }
+                let Some(member) = view.remove(id) else { return Outcome::Changed };
+                // However it went in the end: what it had promised of these departures still holds.
+                let kept = member.handed_over_at == Some(view.departures);
+                view.handed_over = kept.then_some(member.number);
                 view.departures += 1;
                 self.forget(id);
                 Outcome::Changed
@@ -178,7 +181,9 @@ impl State {
                 if departures_seen != self.view.departures {
                     return Outcome::Changed;
                 }
-                Arc::make_mut(&mut self.view).departures += 1;
+                let view = Arc::make_mut(&mut self.view);
+                view.departures += 1;
+                view.handed_over = None;
                 Outcome::Changed
             }
         };
@@ -206,7 +211,9 @@ impl State {
         let number = self.next_number;
         self.next_number += 1;
         let view = Arc::make_mut(&mut self.view);
-        view.insert(Member { id, number, name, address, memory, leaving: false, joined: view.departures });
+        let joined = view.departures;
+        let (leaving, handed_over_at) = (false, None);
+        view.insert(Member { id, number, name, address, memory, leaving, handed_over_at, joined });
         Ok(number)
     }
 
@@ -223,6 +230,7 @@ impl State {
         to.u64(self.view.cluster);
         to.epoch(self.view.epoch);
         to.u64(self.view.departures);
+        put_count(&mut to, self.view.handed_over.map(u64::from));
         to.u8(self.view.voters_max);
         to.u32(self.next_number);
         let members: Vec<&Member> = self.view.members().collect();
@@ -247,12 +255,13 @@ impl State {
     pub(super) fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
         let mut from = Reader::new(bytes);
         let (cluster, epoch, departures) = (from.u64()?, from.epoch()?, from.u64()?);
+        let handed_over = get_count(&mut from)?.and_then(|number| u32::try_from(number).ok());
         let voters_max = from.u8()?;
         if !matches!(voters_max, 1 | 3 | 5) || usize::from(voters_max) > VOTERS_MAX {
             return Err(DecodeError::Invalid { what: "number of voters", value: u64::from(voters_max) });
         }
         let mut view = View::new(cluster, voters_max);
-        (view.epoch, view.departures) = (epoch, departures);
+        (view.epoch, view.departures, view.handed_over) = (epoch, departures, handed_over);
         let next_number = from.u32()?;
         for member in from.list("members", MEMBERS_MAX, get_member)? {
             if member.number >= next_number {
@@ -285,6 +294,7 @@ fn put_member(to: &mut Writer, member: &Member) {
     to.text("address", &member.address, ADDRESS_BYTES_MAX);
     to.u64(member.memory);
     to.bool(member.leaving);
+    put_count(to, member.handed_over_at);
     to.u64(member.joined);
 }
 
@@ -296,6 +306,7 @@ fn get_member(from: &mut Reader<'_>) -> Result<Member, DecodeError> {
         address: from.text("address", ADDRESS_BYTES_MAX)?.to_owned(),
         memory: from.u64()?,
         leaving: from.bool()?,
+        handed_over_at: get_count(from)?,
         joined: from.u64()?,
     })
 }

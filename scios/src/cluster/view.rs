@@ -18,6 +18,8 @@ pub struct Member {
     pub memory: u64,
     /// It asked to leave and takes on nothing new.
     pub leaving: bool,
+    /// When the departures were so many, all that it held was with others, and stays so until they are more.
+    pub handed_over_at: Option<u64>,
     /// `View::departures` when it joined. Together with the number it tells a member from everybody before it.
     pub joined: u64,
 }
@@ -32,6 +34,8 @@ pub struct View {
     /// each reported break. Every member is
     /// told every value of it since it joined, unless it fell so far behind that it needed a snapshot.
     pub departures: u64,
+    /// The number of the member that raised `departures` last, if it left after it had handed over all that it held.
+    pub handed_over: Option<u32>,
     /// How many members vote once there are enough: 1, 3 or 5.
     pub voters_max: u8,
     members: BTreeMap<u32, Member>,
@@ -44,6 +48,7 @@ impl View {
             cluster,
             epoch: Epoch(0),
             departures: 0,
+            handed_over: None,
             voters_max,
             members: BTreeMap::new(),
             numbers: BTreeMap::new(),

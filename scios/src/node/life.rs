@@ -123,8 +123,8 @@ impl Life {
     }
 
     /// True when the others know that this node has gone.
-    pub(super) fn leave_and_wait(&self) -> bool {
-        self.cluster.leave();
+    pub(super) fn leave_and_wait(&self, handed_over_at: Option<u64>) -> bool {
+        self.cluster.leave(handed_over_at);
         matches!(self.progress.wait(|state| state.ended.is_some()), Some(Ended::Left { orderly: true }))
     }
 

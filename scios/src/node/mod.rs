@@ -119,9 +119,9 @@ impl Node {
 
     /// Leaves the cluster in an orderly way and stops. False when nobody could be told in time.
     pub fn leave(&self) -> bool {
-        self.shared.ground.upper.before_leave();
+        let handed_over_at = self.shared.ground.upper.before_leave();
         let life = self.life();
-        let orderly = life.leave_and_wait();
+        let orderly = life.leave_and_wait(handed_over_at);
         self.stop();
         orderly
     }

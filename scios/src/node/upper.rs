@@ -51,8 +51,11 @@ pub trait Upper: Send + Sync + 'static {
     /// The membership is over. What it waited for never comes.
     fn ended(&self, number: u64, how: &Ended);
 
-    /// The node is about to leave: hand over what it holds. May wait, for a bounded time.
-    fn before_leave(&self) {}
+    /// The node is about to leave: hand over what it holds. May wait, for a bounded time. Returns how many departures there were when all
+    /// of it was with others; nothing if something would be lost.
+    fn before_leave(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Nothing on top: a node that only donates and votes.

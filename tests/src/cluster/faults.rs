@@ -204,7 +204,7 @@ impl World {
         }
         self.note(|| format!("{} leaves", self.nodes[at].id));
         self.nodes[at].leaving = true;
-        self.nodes[at].cluster.leave();
+        self.nodes[at].cluster.leave(None);
     }
 
     /// Somebody noticed that messages were lost, perhaps in the time of an earlier view.

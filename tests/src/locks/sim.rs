@@ -137,7 +137,7 @@ pub fn run(seed: u64, mutation: Option<Mutation>) -> Result<Summary, Violation> 
         sent: 0,
         links: BTreeMap::new(),
         cut: BTreeMap::new(),
-        views: vec![View { epoch: Epoch(1), members }],
+        views: vec![View { epoch: Epoch(1), members, handed_over: None }],
         oracle: Oracle::default(),
         setup,
         summary: Summary::default(),

@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 
 use scifs::coherence::{Epoch, Member, MemberNo, View};
 
-use super::sim::{Sim, What};
+use super::sim::{Node, Sim, What};
+use super::violation::Violation;
 
 impl Sim {
     pub(super) fn plan_misfortunes(&mut self) {
@@ -15,8 +16,12 @@ impl Sim {
             let node = self.random.between(0, nodes as u64) as usize;
             let after = self.random.between(1_000, 800_000);
             let other = self.random.between(0, nodes as u64) as usize;
-            let what =
-                if self.random.percent(70) || other == node { What::Crash } else { What::Break { other } };
+            let what = match self.random.between(0, 100) {
+                0..35 => What::Leave,
+                35..80 => What::Crash,
+                _ if other == node => What::Crash,
+                _ => What::Break { other },
+            };
             self.at(after, node, 0, what);
         }
         for _ in 0..self.random.between(0, 10) {
@@ -25,18 +30,76 @@ impl Sim {
         }
     }
 
+    /// A node begins to leave in an orderly way. Whether it has handed over what it holds is looked at now and then.
+    pub(super) fn leave(&mut self, node: usize) -> Result<(), Violation> {
+        let stays = self.nodes[node].station.as_ref().is_some_and(|station| !station.is_leaving());
+        if !stays || !self.somebody_stays_without(node) {
+            return Ok(());
+        }
+        self.at(20_000, node, self.nodes[node].run, What::Depart);
+        self.hand_over(node)
+    }
+
+    /// Not always to somebody who stays, or even lives for long.
+    fn hand_over(&mut self, node: usize) -> Result<(), Violation> {
+        let others: Vec<_> =
+            (0..self.nodes.len()).filter(|n| *n != node && self.nodes[*n].station.is_some()).collect();
+        let heir = MemberNo(*self.random.pick(&others) as u32);
+        self.leave_to(node, heir)
+    }
+
+    /// It goes as soon as the membership may say that it handed over everything; without, it goes like the dead.
+    pub(super) fn depart(&mut self, node: usize) -> Result<(), Violation> {
+        let Some(station) = &self.nodes[node].station else { return Ok(()) };
+        let epoch = self.views[self.views.len() - 1].epoch;
+        let ready = station.engine.has_handed_over() && station.engine.epoch() == epoch;
+        if !ready {
+            let run = self.nodes[node].run;
+            if self.random.percent(1) {
+                self.at(20_000, node, run, What::Crash);
+                return Ok(());
+            }
+            self.at(20_000, node, run, What::Depart);
+            // Its heir may have no room, or have died.
+            return if self.random.percent(20) { self.hand_over(node) } else { Ok(()) };
+        }
+        // The others agree on it some time later.
+        let (run, after) = (self.nodes[node].run, self.random.between(1_000, 200_000));
+        self.at(after, node, run, What::Gone { epoch: epoch.0 });
+        Ok(())
+    }
+
+    /// What it promised holds as long as the epoch is the same; if another one has come, it tries again.
+    pub(super) fn gone(&mut self, node: usize, epoch: u64) {
+        if self.views[self.views.len() - 1].epoch != Epoch(epoch) {
+            self.at(20_000, node, self.nodes[node].run, What::Depart);
+            return;
+        }
+        self.summary.departures += 1;
+        self.vanish(node, Some(MemberNo(node as u32)));
+    }
+
+    fn somebody_stays_without(&self, node: usize) -> bool {
+        let stays = |n: &Node| n.station.as_ref().is_some_and(|station| !station.is_leaving());
+        self.nodes.iter().enumerate().any(|(no, n)| no != node && stays(n))
+    }
+
     /// A node dies, with its memory. Of what it had sent, a part still arrives.
     pub(super) fn crash(&mut self, node: usize) {
-        let alive = self.nodes.iter().filter(|n| n.station.is_some()).count();
-        if alive < 2 || self.nodes[node].station.is_none() {
+        if self.nodes[node].station.is_none() || !self.somebody_stays_without(node) {
             return;
         }
         self.summary.deaths += 1;
+        self.vanish(node, None);
+    }
+
+    fn vanish(&mut self, node: usize, handed_over: Option<MemberNo>) {
         self.lose_packets(node, None);
         self.nodes[node].station = None;
         self.nodes[node].run += 1;
         let mut view = self.newest_view();
         view.members.retain(|m| m.no.0 as usize != node);
+        view.handed_over = handed_over;
         self.new_epoch(view);
         if self.random.percent(60) {
             let after = self.random.between(1_000, 500_000);
@@ -66,7 +129,8 @@ impl Sim {
         self.summary.breaks += 1;
         self.lose_packets(node, Some(other));
         self.lose_packets(other, Some(node));
-        let view = self.newest_view();
+        let mut view = self.newest_view();
+        view.handed_over = None;
         let until = Epoch(view.epoch.0 + 1);
         let (a, b) = (MemberNo(node as u32), MemberNo(other as u32));
         self.cut.insert((a, b), until);

@@ -48,6 +48,7 @@ pub fn peaceful(nodes: usize, pages: u64, ops_per_thread: u32) -> Scope {
         crashes: 0,
         restarts: 0,
         shocks: 0,
+        leaves: 0,
         mortals: (0..nodes).collect(),
         warm: true,
         mixed_epochs: false,
@@ -57,6 +58,11 @@ pub fn peaceful(nodes: usize, pages: u64, ops_per_thread: u32) -> Scope {
 /// The same, and one node dies and comes back, at any moment.
 pub fn deadly(nodes: usize, pages: u64, ops_per_thread: u32) -> Scope {
     Scope { crashes: 1, restarts: 1, ..peaceful(nodes, pages, ops_per_thread) }
+}
+
+/// One node dies, and nobody comes.
+pub fn dying(nodes: usize, pages: u64, ops_per_thread: u32) -> Scope {
+    Scope { restarts: 0, ..deadly(nodes, pages, ops_per_thread) }
 }
 
 /// Nobody knows where homes are: who touches first asks for it and becomes it.
@@ -97,6 +103,11 @@ pub fn overwriting(scope: Scope) -> Scope {
 /// A node dies, and the epoch also changes once for another reason: views may come while the last one is being dealt with.
 pub fn shaken(nodes: usize, pages: u64, ops_per_thread: u32) -> Scope {
     Scope { shocks: 1, restarts: 0, ..deadly(nodes, pages, ops_per_thread) }
+}
+
+/// A node leaves in an orderly way, at any moment.
+pub fn leaving(scope: Scope) -> Scope {
+    Scope { leaves: 1, ..scope }
 }
 
 /// Messages cross the change of epoch.

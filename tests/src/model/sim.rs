@@ -30,6 +30,7 @@ pub struct Summary {
     pub lost: usize,
     pub deaths: usize,
     pub breaks: usize,
+    pub departures: usize,
 }
 
 impl Summary {
@@ -42,6 +43,7 @@ impl Summary {
         self.lost += other.lost;
         self.deaths += other.deaths;
         self.breaks += other.breaks;
+        self.departures += other.departures;
     }
 }
 
@@ -56,6 +58,9 @@ pub(super) enum What {
     Crash,
     Join,
     Break { other: usize },
+    Leave,
+    Depart,
+    Gone { epoch: u64 },
 }
 
 /// When, in which order among the same time, where (a node and its run), what.
@@ -202,7 +207,7 @@ impl Sim {
             packets: Vec::new(),
             links: BTreeMap::new(),
             cut: BTreeMap::new(),
-            views: vec![View { epoch: Epoch(1), members }],
+            views: vec![View { epoch: Epoch(1), members, handed_over: None }],
             clock: Clock::new(),
             history: History::default(),
             names: BTreeMap::new(),
@@ -252,9 +257,14 @@ impl Sim {
             if self.summary.events > EVENTS_MAX {
                 return Err(Violation::Endless(EVENTS_MAX));
             }
-            let misfortune = matches!(what, What::Crash | What::Break { .. });
+            let misfortune = matches!(what, What::Crash | What::Break { .. } | What::Leave);
             match what {
                 what if misfortune && self.spaced && !self.recovered() => self.at(50_000, node, run, what),
+                What::Depart if self.nodes[node].run != run => {}
+                What::Depart if self.spaced && !self.recovered() => self.at(50_000, node, run, what),
+                What::Depart => self.depart(node)?,
+                What::Gone { epoch } if self.nodes[node].run == run => self.gone(node, epoch),
+                What::Leave => self.leave(node)?,
                 What::Crash => self.crash(node),
                 What::Join => self.join(node),
                 What::Break { other } => self.break_connection(node, other),
@@ -285,6 +295,7 @@ impl Sim {
         let Some(station) = &mut self.nodes[node].station else { return Ok(()) };
         let clock = &mut self.clock;
         match what {
+            What::Begin { .. } if station.is_leaving() => {}
             What::Begin { thread } => {
                 if let Some((op, run)) = begin {
                     station.begin(now, thread, op, run, clock, &mut out)?;
@@ -301,7 +312,21 @@ impl Sim {
                 let input = Input::Message { from: from.0, message: packet.message };
                 station.feed(now, input, &packet.data, clock, &mut out)?;
             }
-            What::Crash | What::Join | What::Break { .. } => {}
+            What::Crash
+            | What::Join
+            | What::Break { .. }
+            | What::Leave
+            | What::Depart
+            | What::Gone { .. } => {}
+        }
+        self.absorb(node, out);
+        Ok(())
+    }
+
+    pub(super) fn leave_to(&mut self, node: usize, heir: MemberNo) -> Result<(), Violation> {
+        let mut out = Output::default();
+        if let Some(station) = &mut self.nodes[node].station {
+            station.leave(Nanos(self.now), heir, &mut self.clock, &mut out)?;
         }
         self.absorb(node, out);
         Ok(())

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use scifs::coherence::{
     Body, Data, Effect, Effects, Engine, Fault, Grant, Input, MapperId, MemberNo, Message, Mode, PageId,
-    Token,
+    Stays, Token,
 };
 use scios::Nanos;
 
@@ -78,6 +78,8 @@ pub struct Station {
     prompt: bool,
     /// Values aren't checked.
     pub forgetful: bool,
+    /// It is about to leave, to this heir, and has done what can be done about these pages.
+    leaver: Option<(MemberNo, BTreeMap<PageId, Stays>)>,
 }
 
 /// The last write to each page. Owned by the world, since it is what all nodes must agree on.
@@ -104,6 +106,7 @@ impl Station {
             timers: BTreeSet::new(),
             prompt,
             forgetful: false,
+            leaver: None,
         }
     }
 
@@ -147,6 +150,67 @@ impl Station {
         clock: &mut Clock,
         out: &mut Output,
     ) -> Result<(), Violation> {
+        self.put_in(now, input, data, clock, out)?;
+        self.tend_leave(now, clock, out)
+    }
+
+    /// Begins to leave: nothing is asked for any more, and what only it has goes to `heir`.
+    pub fn leave(
+        &mut self,
+        now: Nanos,
+        heir: MemberNo,
+        clock: &mut Clock,
+        out: &mut Output,
+    ) -> Result<(), Violation> {
+        self.leaver = Some((heir, BTreeMap::new()));
+        self.feed(now, Input::Leave, &[], clock, out)
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.leaver.is_some()
+    }
+
+    /// What the driver of a node that leaves does after whatever happens.
+    fn tend_leave(&mut self, now: Nanos, clock: &mut Clock, out: &mut Output) -> Result<(), Violation> {
+        if self.leaver.is_none() {
+            return Ok(());
+        }
+        let mapped: Vec<_> =
+            self.maps.keys().filter(|map| !self.leaving.contains_key(map)).copied().collect();
+        for (page, mapper) in mapped {
+            self.leaving.insert((page, mapper), None);
+            self.let_go(now, page, mapper, clock, out)?;
+        }
+        let Some((heir, handled)) = &mut self.leaver else { return Ok(()) };
+        let (heir, all): (_, BTreeMap<_, _>) = (*heir, self.engine.to_hand_over(None).collect());
+        let new: Vec<_> = all.iter().filter(|(page, how)| handled.get(page) != Some(how)).collect();
+        let inputs: Vec<_> = new
+            .into_iter()
+            .filter_map(|(page, how)| match how {
+                Stays::OnlyHere => Some(Input::Offer { page: *page, run: 1, to: heir }),
+                Stays::Away => Some(Input::Evict { page: *page }),
+                Stays::Busy => None,
+            })
+            .collect();
+        *handled = all;
+        let done = handled.is_empty();
+        for input in inputs {
+            self.put_in(now, input, &[], clock, out)?;
+        }
+        if done {
+            self.put_in(now, Input::Close, &[], clock, out)?;
+        }
+        Ok(())
+    }
+
+    fn put_in(
+        &mut self,
+        now: Nanos,
+        input: Input,
+        data: &[Value],
+        clock: &mut Clock,
+        out: &mut Output,
+    ) -> Result<(), Violation> {
         let base = match &input {
             Input::Message { message, .. } => Some(message.page),
             Input::Timer { page } => {
@@ -158,13 +222,25 @@ impl Station {
         let effects = self.engine.handle(now, input);
         let left = self.perform(effects, base, data, clock, out)?;
         for (page, mapper) in left {
-            self.release(now, page, mapper, clock, out)?;
+            self.let_go(now, page, mapper, clock, out)?;
         }
         Ok(())
     }
 
     /// The surface has done what it was told: what was changed is in the frame, the mapping is gone.
     pub fn release(
+        &mut self,
+        now: Nanos,
+        page: PageId,
+        mapper: MapperId,
+        clock: &mut Clock,
+        out: &mut Output,
+    ) -> Result<(), Violation> {
+        self.let_go(now, page, mapper, clock, out)?;
+        self.tend_leave(now, clock, out)
+    }
+
+    fn let_go(
         &mut self,
         now: Nanos,
         page: PageId,
@@ -184,7 +260,7 @@ impl Station {
         if let Some(left) = left {
             self.maps.insert((page, mapper), left);
         }
-        self.feed(now, Input::Released { page, run: 1, mapper, left }, &[], clock, out)
+        self.put_in(now, Input::Released { page, run: 1, mapper, left }, &[], clock, out)
     }
 
     /// Performs effects; gives back the mappings that prompt surfaces are to release.

@@ -32,7 +32,9 @@ pub struct Scope {
     pub restarts: u8,
     /// Changes of epoch in which nobody leaves.
     pub shocks: u8,
-    /// Who can die.
+    /// How many leave in an orderly way.
+    pub leaves: u8,
+    /// Who can die or leave.
     pub mortals: Vec<usize>,
     /// Nodes know the homes already.
     pub warm: bool,
@@ -64,7 +66,12 @@ pub struct World {
     crashes: u8,
     restarts: u8,
     shocks: u8,
-    /// Pages that can't be lost, since only survivors had copies and nothing was under way.
+    leaves: u8,
+    /// Who said in which epoch that it has handed over everything.
+    promised: Option<(usize, Epoch)>,
+    /// Nobody has died.
+    unharmed: bool,
+    /// Pages that can't be lost, since only survivors had copies and nothing was under way, or since who had some handed them over.
     safe: BTreeSet<PageId>,
 }
 
@@ -101,6 +108,18 @@ pub enum Step {
     Restart {
         node: usize,
     },
+    /// A node begins to leave in an orderly way.
+    Leave {
+        node: usize,
+    },
+    /// It says that it has handed over everything.
+    Promise {
+        node: usize,
+    },
+    /// And goes. What it said holds as long as the epoch is the same.
+    Depart {
+        node: usize,
+    },
     /// The epoch changes, though nobody leaves: a connection broke, says the membership.
     Shock,
 }
@@ -109,7 +128,7 @@ impl World {
     pub fn new(scope: &Scope) -> Result<Self, Violation> {
         let members: Vec<_> =
             (0..scope.threads.len() as u32).map(|no| Member { no: MemberNo(no), joined: Epoch(0) }).collect();
-        let view = View { epoch: Epoch(1), members };
+        let view = View { epoch: Epoch(1), members, handed_over: None };
         let mut world = Self {
             nodes: Vec::new(),
             net: Vec::new(),
@@ -119,6 +138,9 @@ impl World {
             crashes: scope.crashes,
             restarts: scope.restarts,
             shocks: scope.shocks,
+            leaves: scope.leaves,
+            promised: None,
+            unharmed: true,
             safe: BTreeSet::new(),
         };
         for (no, mappers) in scope.threads.iter().enumerate() {
@@ -176,12 +198,25 @@ impl World {
             }));
             steps.extend(station.timers.iter().map(|page| Step::Timer { node: at, page: *page }));
             for (thread, state) in station.threads.iter().enumerate() {
-                if state.doing.is_none() && state.done < scope.ops_per_thread {
+                if !station.is_leaving() && state.doing.is_none() && state.done < scope.ops_per_thread {
                     steps.extend(scope.ops.iter().map(|op| Step::Begin { node: at, thread, op: *op }));
                 }
             }
             if self.evictions > 0 {
                 steps.extend(station.engine.pages().map(|p| Step::Evict { node: at, page: p.page }));
+            }
+            if self.leaves > 0
+                && !station.is_leaving()
+                && scope.mortals.contains(&at)
+                && self.heir(at).is_some()
+            {
+                steps.push(Step::Leave { node: at });
+            }
+            let epoch = self.views.last().map_or(Epoch(0), |view| view.epoch);
+            if self.promised == Some((at, epoch)) {
+                steps.push(Step::Depart { node: at });
+            } else if station.engine.has_handed_over() && station.engine.epoch() == epoch {
+                steps.push(Step::Promise { node: at });
             }
             if self.crashes > 0 && scope.mortals.contains(&at) {
                 steps.push(Step::Crash { node: at });
@@ -223,6 +258,23 @@ impl World {
                 self.with(node, |s, clock| s.feed(now, Input::Evict { page }, &[], clock, &mut out))?;
                 self.absorb(node, out);
             }
+            Step::Leave { node } => {
+                self.leaves -= 1;
+                let heir = self.heir(node).unwrap_or(MemberNo(node as u32));
+                self.with(node, |s, clock| s.leave(now, heir, clock, &mut out))?;
+                self.absorb(node, out);
+            }
+            Step::Promise { node } => {
+                self.promised = self.views.last().map(|view| (node, view.epoch));
+            }
+            Step::Depart { node } => {
+                let safe = if self.unharmed {
+                    scope.ops.iter().map(|op| op.parts().0).collect()
+                } else {
+                    BTreeSet::new()
+                };
+                self.remove(node, safe, Some(MemberNo(node as u32)));
+            }
             Step::Crash { node } => self.crash(node),
             Step::Restart { node } => self.restart(scope, node)?,
             Step::Shock => self.shock(),
@@ -256,20 +308,33 @@ impl World {
     /// It takes its memory along. What it had sent may still arrive; what was sent to it never does.
     fn crash(&mut self, node: usize) {
         self.crashes -= 1;
-        self.safe = self.safe_without(node);
+        self.unharmed = false;
+        self.remove(node, self.safe_without(node), None);
+    }
+
+    /// Who gets what the node hands over.
+    fn heir(&self, node: usize) -> Option<MemberNo> {
+        let others = (1..self.nodes.len()).map(|n| (node + n) % self.nodes.len());
+        let heir = { others }.find(|other| self.nodes[*other].station.is_some());
+        heir.map(|heir| MemberNo(heir as u32))
+    }
+
+    fn remove(&mut self, node: usize, safe: BTreeSet<PageId>, handed_over: Option<MemberNo>) {
+        self.safe = safe;
         self.nodes[node].station = None;
         self.nodes[node].hash = 0;
         let gone = MemberNo(node as u32);
         self.net.retain(|(_, to, _)| *to != gone);
         let last = self.views[self.views.len() - 1].clone();
         let members = last.members.iter().filter(|m| m.no != gone).copied().collect();
-        Arc::make_mut(&mut self.views).push(View { epoch: Epoch(last.epoch.0 + 1), members });
+        Arc::make_mut(&mut self.views).push(View { epoch: Epoch(last.epoch.0 + 1), members, handed_over });
     }
 
     fn shock(&mut self) {
         self.shocks -= 1;
         let mut view = self.views[self.views.len() - 1].clone();
         view.epoch.0 += 1;
+        view.handed_over = None;
         Arc::make_mut(&mut self.views).push(view);
     }
 
@@ -337,7 +402,16 @@ impl World {
         let mut net: Vec<_> = self.net.iter().map(|(from, to, packet)| (*from, *to, packet.0)).collect();
         net.sort_by_key(|(from, to, _)| (*from, *to));
         let nodes: Vec<_> = self.nodes.iter().map(|n| (n.hash, n.views)).collect();
-        let luck = (self.evictions, self.crashes, self.restarts, self.shocks, &self.safe, self.views.len());
+        let luck = (
+            self.evictions,
+            self.crashes,
+            self.restarts,
+            self.shocks,
+            self.leaves,
+            self.unharmed,
+            self.promised,
+        );
+        let luck = (luck, &self.safe, self.views.len(), self.views.last().map(|view| view.handed_over));
         fingerprint(&(nodes, net, &self.clock, luck))
     }
 
@@ -358,6 +432,7 @@ impl World {
         self.net.is_empty()
             && self.nodes.iter().all(|n| n.station.is_none() || usize::from(n.views) == self.views.len())
             && self.stations().all(|(_, s)| s.leaving.is_empty() && s.timers.is_empty())
+            && !self.stations().any(|(_, s)| s.engine.has_handed_over())
     }
 
     fn crashed(&self) -> bool {

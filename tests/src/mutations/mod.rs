@@ -8,7 +8,7 @@ use scifs::coherence::Mutation;
 
 use crate::model::explore::{Found, explore};
 use crate::model::scopes::{
-    cold, deadly, evicting, holding, mixed_epochs, overwriting, peaceful, shaken, surfaces,
+    cold, deadly, dying, evicting, holding, leaving, mixed_epochs, overwriting, peaceful, shaken, surfaces,
 };
 use crate::model::world::Scope;
 use careless::{LendWithoutAsking, SideBySide};
@@ -60,6 +60,8 @@ fn scope(mutation: Mutation) -> Scope {
         M::DontAskAgain | M::LostReadsAsZeros | M::DeadHomeWasUntouched => deadly(3, 1, 1),
         M::ForgetVerdict => shaken(3, 1, 1),
         M::ForgetRegistration => cold(peaceful(3, 1, 1)),
+        M::BeginAfterClosing | M::DontWaitToBeHeard | M::LeaveWithTheLast => leaving(peaceful(3, 1, 1)),
+        M::HideLostWhenLeaving | M::TrustTheTaken => leaving(dying(3, 1, 1)),
     }
 }
 
@@ -75,6 +77,10 @@ pub fn sound() -> Vec<(&'static str, Scope)> {
         ("unknown homes and a death", cold(deadly(3, 1, 1))),
         ("two changes of epoch", shaken(3, 1, 1)),
         ("messages across epochs", mixed_epochs(deadly(3, 1, 1))),
+        ("a departure", leaving(peaceful(3, 1, 2))),
+        ("unknown homes and a departure", leaving(cold(peaceful(3, 1, 1)))),
+        ("slow surfaces and a departure", leaving(surfaces(2, 1))),
+        ("a departure and a death", leaving(dying(3, 1, 1))),
         ("whole pages overwritten, and a death", overwriting(deadly(3, 1, 1))),
     ]
 }

@@ -107,7 +107,7 @@ fn broken_bytes_harm_nobody() {
     use super::super::{Input, LockEngine};
     use crate::coherence::{Member, View};
     let members = (0..4).map(|no| Member { no: MemberNo(no), joined: Epoch(0) }).collect();
-    let (mut engine, _) = LockEngine::new(MemberNo(0), View { epoch: Epoch(11), members });
+    let (mut engine, _) = LockEngine::new(MemberNo(0), View { epoch: Epoch(11), members, handed_over: None });
     for body in examples() {
         let sound = bytes(&Message { epoch: Epoch(11), body });
         for at in 0..sound.len() {

@@ -37,7 +37,7 @@ impl Cluster {
     fn new(nodes: u32) -> Self {
         let queue = Queue::default();
         let members: Vec<_> = (0..nodes).map(|no| Member { no: MemberNo(no), joined: Epoch(0) }).collect();
-        let view = View { epoch: Epoch(1), members };
+        let view = View { epoch: Epoch(1), members, handed_over: None };
         let node = |no| {
             let post = Arc::new(Wire { me: MemberNo(no), queue: Arc::clone(&queue) });
             Locks::new(MemberNo(no), view.clone(), post)

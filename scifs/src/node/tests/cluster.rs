@@ -58,7 +58,12 @@ impl Membership for Voice {
     }
 
     fn report_break(&self, departures: u64) {
-        self.0.change(|state| state.view.departures += u64::from(state.view.departures == departures));
+        self.0.change(|state| {
+            if state.view.departures == departures {
+                state.view.departures += 1;
+                state.view.handed_over = None;
+            }
+        });
     }
 
     fn rejoin(&self, why: &str) {
@@ -84,7 +89,7 @@ static IDS: AtomicU64 = AtomicU64::new(1);
 impl Cluster {
     pub(super) fn new(setting: &Setting) -> Self {
         let (to_tell, told) = channel();
-        let view = NodeView { departures: 1, members: Vec::new() };
+        let view = NodeView { departures: 1, members: Vec::new(), handed_over: None };
         let authority =
             Arc::new(Authority { state: Mutex::new(State { view, listeners: Vec::new() }), to_tell });
         std::thread::spawn(move || {
@@ -132,14 +137,36 @@ impl Cluster {
 
     /// A node dies without a word.
     pub(super) fn kill(&mut self, at: usize) {
+        self.take_out(at, None);
+    }
+
+    /// A node leaves in an orderly way. Whether all that it held is with others.
+    pub(super) fn leave(&mut self, at: usize) -> bool {
+        let handed_over_at = self.nodes[at].pages.hand_over();
+        self.take_out(at, handed_over_at)
+    }
+
+    fn take_out(&mut self, at: usize, handed_over_at: Option<u64>) -> bool {
         let node = self.nodes.remove(at);
+        self.take_out_of_view(node, handed_over_at)
+    }
+
+    /// Returns whether what it handed over when there were so many departures still counts.
+    pub(super) fn take_out_of_view(&self, node: Node, handed_over_at: Option<u64>) -> bool {
         let id = node.id;
         self.authority.change(|state| state.listeners.retain(|(listener, _)| *listener != id));
-        drop(node);
+        // Who leaves goes when the others know; who dies doesn't.
+        let node = handed_over_at.map(|_| node);
+        let mut kept = false;
         self.authority.change(|state| {
+            kept = handed_over_at == Some(state.view.departures);
+            let gone = state.view.members.iter().find(|member| member.node == id).map(|member| member.number);
+            state.view.handed_over = gone.filter(|_| kept);
             state.view.departures += 1;
             state.view.members.retain(|member| member.node != id);
         });
+        drop(node);
+        kept
     }
 
     pub(super) fn departures(&self) -> u64 {

@@ -3,6 +3,7 @@
 
 mod basics;
 mod cluster;
+mod handover;
 mod kernel;
 mod many;
 mod membership;

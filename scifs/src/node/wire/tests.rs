@@ -27,6 +27,9 @@ fn all() -> Vec<(Body, Vec<u8>)> {
         pages: vec![PageReport { page: PAGE, held: HeldAs::Ceded { taker_lives: true }, version: 1 }],
         last: true,
     };
+    let farewell = Report { pages: Vec::new(), ..report.clone() };
+    let farewell_bytes =
+        vec![15, 1, 1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0, 0];
     let mut report_bytes = vec![12, 1, 1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 4, 0, 0, 0, 1];
     report_bytes.extend([1, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0x0b, 0x0a, 0, 0, 3, 1, 0, 0, 0, 0, 0, 0, 0]);
     vec![
@@ -44,6 +47,9 @@ fn all() -> Vec<(Body, Vec<u8>)> {
         (Body::Put, vec![11]),
         (Body::Report(report), report_bytes),
         (Body::Settle { keep: true }, vec![13, 1]),
+        (Body::Take, vec![14]),
+        (Body::Farewell(farewell), farewell_bytes),
+        (Body::Heard, vec![16]),
     ]
 }
 
