@@ -72,7 +72,7 @@ fn serve(listener: &TcpListener, stopping: &AtomicBool, registry: &Arc<Registry>
         if stopping.load(Ordering::Acquire) {
             return;
         }
-        let stream = match stream {
+        let mut stream = match stream {
             Ok(stream) => stream,
             Err(error) => {
                 // Out of file descriptors, for example; not a reason to spin.
@@ -87,10 +87,12 @@ fn serve(listener: &TcpListener, stopping: &AtomicBool, registry: &Arc<Registry>
         }
         let (registry, done) = (Arc::clone(registry), Arc::clone(&busy));
         let work = move || {
-            if let Err(error) = exchange(stream, &registry) {
+            if let Err(error) = exchange(&mut stream, &registry) {
                 tracing::debug!(%error, "an exchange about metrics ended early");
             }
+            // Before the connection closes: who was cut off may come again at once.
             done.fetch_sub(1, Ordering::AcqRel);
+            drop(stream);
         };
         if let Err(error) = std::thread::Builder::new().name("metrics-reply".into()).spawn(work) {
             busy.fetch_sub(1, Ordering::AcqRel);
@@ -99,9 +101,9 @@ fn serve(listener: &TcpListener, stopping: &AtomicBool, registry: &Arc<Registry>
     }
 }
 
-fn exchange(mut stream: TcpStream, registry: &Registry) -> io::Result<()> {
+fn exchange(stream: &mut TcpStream, registry: &Registry) -> io::Result<()> {
     stream.set_write_timeout(Some(EXCHANGE_TIMEOUT))?;
-    let head = read_head(&mut stream)?;
+    let head = read_head(stream)?;
     let (status, kind, body) = answer(&head, registry);
     let text_bytes = body.len();
     let with_body = !head.starts_with(b"HEAD ");
