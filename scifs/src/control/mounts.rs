@@ -146,8 +146,17 @@ fn name(device: &str) -> String {
 pub fn socket_of(mounted: &Mounted) -> Option<PathBuf> {
     let folder = folder();
     let below = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut places = std::iter::once(folder.clone()).chain(below);
-    places.find_map(|place| std::fs::read_link(place.join(name(&mounted.device))).ok())
+    latest(std::iter::once(folder.clone()).chain(below), mounted)
+}
+
+/// Device numbers are given again, so nodes that were killed may have left records of this one: the youngest is true.
+fn latest(places: impl Iterator<Item = PathBuf>, mounted: &Mounted) -> Option<PathBuf> {
+    let records = places.filter_map(|place| {
+        let record = place.join(name(&mounted.device));
+        let written = std::fs::symlink_metadata(&record).and_then(|about| about.modified()).ok()?;
+        Some((written, std::fs::read_link(record).ok()?))
+    });
+    records.max().map(|(_, socket)| socket)
 }
 
 #[cfg(test)]
@@ -165,6 +174,31 @@ mod tests {
         assert_eq!(parse(b"1 2 - x"), None);
         assert_eq!(unescape(b"\\04"), b"\\04");
         assert_eq!(unescape(b"\\999"), b"\\999");
+    }
+
+    /// `scifs status MOUNTPOINT` once asked a node that was long dead: its record of a device number that was given again was found first.
+    #[test]
+    fn the_record_of_a_killed_node_is_not_taken_for_that_of_its_successor() {
+        let folder = std::env::temp_dir().join(format!("scifs-records-{}", std::process::id()));
+        let places: Vec<PathBuf> = ["dead", "alive", "older"].map(|node| folder.join(node)).into();
+        for (place, seconds) in places.iter().zip([20, 30, 10]) {
+            std::fs::create_dir_all(place).unwrap();
+            let record = place.join("mount-0:53");
+            std::os::unix::fs::symlink(place.join("n.sock"), &record).unwrap();
+            let time = rustix::fs::Timespec { tv_sec: seconds, tv_nsec: 0 };
+            let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+            rustix::fs::utimensat(rustix::fs::CWD, &record, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+                .unwrap();
+        }
+        let mounted = Mounted {
+            device: "0:53".into(),
+            point: "/dsm".into(),
+            kind: MOUNT_TYPE.into(),
+            source: "scifs".into(),
+        };
+        let found = latest(places.into_iter(), &mounted);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(found, Some(folder.join("alive/n.sock")));
     }
 
     #[test]
