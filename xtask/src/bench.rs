@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::error::{Error, output_of};
+use crate::cargo::build_release;
+use crate::error::Error;
 use crate::setup::{self, Capability};
 use crate::{guest, paths};
 
@@ -44,15 +45,7 @@ pub(crate) fn run(options: &Options) -> Result<u8, Error> {
     if mount {
         setup::ensure(&[Capability::Fuse])?;
     }
-    output_of(Command::new(env!("CARGO")).current_dir(paths::workspace()).args([
-        "build",
-        "--release",
-        "--quiet",
-        "--package",
-        "scifs-bench",
-        "--package",
-        "scifs",
-    ]))?;
+    build_release(&["scifs-bench", "scifs"])?;
     let mut worst = 0;
     for fabric in [Fabric::Tcp, Fabric::Rdma] {
         if fabrics && options.fabric.is_none_or(|only| only == fabric) {

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::cargo::build_release;
 use crate::error::{Doing, Error, output_of};
 use crate::paths;
 
@@ -44,13 +45,7 @@ pub(crate) fn run(options: &Options) -> Result<u8, Error> {
         return remove(&prefix);
     }
     println!("Building scifs (the first time, this takes some minutes) ...");
-    output_of(Command::new(env!("CARGO")).current_dir(paths::workspace()).args([
-        "build",
-        "--release",
-        "--quiet",
-        "--package",
-        "scifs",
-    ]))?;
+    build_release(&["scifs"])?;
     for (name, origin) in &FILES {
         let path = prefix.join(name);
         put(

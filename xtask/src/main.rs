@@ -4,6 +4,7 @@
 //! command that xtask ran for somebody.
 
 mod bench;
+mod cargo;
 mod demo;
 mod error;
 mod guest;

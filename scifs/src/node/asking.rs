@@ -1,11 +1,11 @@
-//! One question to all other members at once.
+//! One question to all other members at once, and the answer of each.
 
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use scios::NodeId;
-use scios::rpc::CallError;
 use scios::rpc::codec::Request;
+use scios::rpc::{CallError, Incoming, Responder};
 
 use super::pages::Pages;
 
@@ -67,5 +67,20 @@ impl Pages {
             // Whoever asked may have stopped waiting.
             let _ = tell.send((node, answer.map(|answer| answer.message)));
         });
+    }
+}
+
+/// Answers a question of another member.
+pub(super) fn answer<R: Request>(
+    message: &Incoming<'_>,
+    responder: Responder,
+    reply: impl FnOnce(&R) -> R::Reply,
+) {
+    let answered = match message.decode::<R>() {
+        Ok(question) => responder.reply(&reply(&question), &[]),
+        Err(why) => return responder.malformed(&why.to_string()),
+    };
+    if let Err(error) = answered {
+        tracing::debug!(%error, "an answer about pages was not sent");
     }
 }

@@ -2,7 +2,6 @@
 
 use scios::NodeId;
 use scios::rpc::codec::{DecodeError, Message, Reader, Request, Writer};
-use scios::rpc::{Incoming, Responder};
 
 use super::file::File;
 use super::layout::{Layout, Piece, segment};
@@ -81,16 +80,6 @@ impl Request for Census {
 }
 
 impl Pages {
-    pub(super) fn census(&self, message: &Incoming<'_>, responder: Responder) {
-        let answered = match message.decode::<Census>() {
-            Ok(census) => responder.reply(&self.count(&census), &[]),
-            Err(why) => return responder.malformed(&why.to_string()),
-        };
-        if let Err(error) = answered {
-            tracing::debug!(%error, "an answer about pages was not sent");
-        }
-    }
-
     /// What each member has of a file; nothing for a member that did not say in time. Waits, so not from a worker or a receiver.
     pub fn stat(&self, file: &File) -> Vec<(NodeId, Option<FileStat>)> {
         let census = Census { inode: file.inode(), layout: file.layout() };
@@ -100,7 +89,7 @@ impl Pages {
     }
 
     /// What this node has of a file.
-    fn count(&self, census: &Census) -> FileStat {
+    pub(super) fn count(&self, census: &Census) -> FileStat {
         let mut stat = FileStat::default();
         for shard in &self.shards {
             let shard = shard.lock();

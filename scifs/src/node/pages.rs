@@ -19,6 +19,7 @@ use scios::rpc::{Incoming, Listener, Responder, Rpc, Service};
 use scios::verbs::DownReason;
 use scios::{Nanos, NodeId};
 
+use super::asking::answer;
 use super::census::Census;
 use super::eviction::Evicting;
 use super::files::Files;
@@ -30,6 +31,7 @@ use super::peers::Peers;
 use super::placement::{FreeMemory, Roomy};
 use super::revoker::Revoker;
 use super::shard::{Shard, Stranger, number_of};
+use super::survey::Survey;
 use super::timers::Timers;
 use super::turn::{After, Turn};
 use super::view::{Membership, NodeView};
@@ -310,8 +312,8 @@ struct Ears(Arc<Pages>);
 impl Service for Ears {
     fn request(&self, _: NodeId, message: Incoming<'_>, responder: Responder) {
         match message.kind {
-            Census::KIND => self.0.census(&message, responder),
-            _ => self.0.survey(&message, responder),
+            Census::KIND => answer(&message, responder, |census: &Census| self.0.count(census)),
+            _ => answer(&message, responder, |survey: &Survey| self.0.touched(survey)),
         }
     }
 

@@ -1,7 +1,6 @@
 //! Where a file's data is: asked of every member, as the home of some of its pages. For `lseek`.
 
 use scios::rpc::codec::{DecodeError, Message, Reader, Request, Writer};
-use scios::rpc::{Incoming, Responder};
 
 use super::fault::PageFault;
 use super::file::File;
@@ -67,16 +66,6 @@ impl Request for Survey {
 }
 
 impl Pages {
-    pub(super) fn survey(&self, message: &Incoming<'_>, responder: Responder) {
-        let answered = match message.decode::<Survey>() {
-            Ok(survey) => responder.reply(&self.touched(&survey), &[]),
-            Err(why) => return responder.malformed(&why.to_string()),
-        };
-        if let Err(error) = answered {
-            tracing::debug!(%error, "an answer about pages was not sent");
-        }
-    }
-
     /// The first page with data at `page` or after it, up to `last`. Waits for every member, so not from a worker or a receiver.
     pub fn next_data(&self, file: &File, page: u32, last: u32) -> Result<Option<u32>, PageFault> {
         let mut at = page;
@@ -131,7 +120,7 @@ impl Pages {
         Ok((runs, complete_to))
     }
 
-    fn touched(&self, survey: &Survey) -> Surveyed {
+    pub(super) fn touched(&self, survey: &Survey) -> Surveyed {
         let page = |index| PageId { segment: survey.segment, index };
         let mut runs = Vec::new();
         let mut complete_to = survey.last;

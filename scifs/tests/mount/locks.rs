@@ -109,14 +109,17 @@ fn who_waits_first_is_served_first() {
     }
 }
 
+/// How a whole file is locked, with waiting, and unlocked in each lock space.
+const EXCLUSIVE: [(&str, &str); 3] = [
+    ("lock file posix wait write 0 0", "lock file posix try none 0 0"),
+    ("lock file ofd wait write 0 0", "lock file ofd try none 0 0"),
+    ("flock file exclusive wait", "flock file none wait"),
+];
+
 #[test]
 fn a_waiting_program_can_be_interrupted_and_waits_no_more() {
     let cluster = Cluster::new(2);
-    for (ask, free) in [
-        ("lock file posix wait write 0 0", "lock file posix try none 0 0"),
-        ("lock file ofd wait write 0 0", "lock file ofd try none 0 0"),
-        ("flock file exclusive wait", "flock file none wait"),
-    ] {
+    for (ask, free) in EXCLUSIVE {
         let mut all = programs(&cluster, &[0, 1, 1], "file");
         all[0].get(ask);
         line_up(&cluster, 1, &mut all[1], ask);
@@ -133,11 +136,7 @@ fn a_waiting_program_can_be_interrupted_and_waits_no_more() {
 #[test]
 fn a_waiting_program_can_be_killed_and_stands_in_nobodys_way() {
     let cluster = Cluster::new(2);
-    for (ask, free) in [
-        ("lock file posix wait write 0 0", "lock file posix try none 0 0"),
-        ("lock file ofd wait write 0 0", "lock file ofd try none 0 0"),
-        ("flock file exclusive wait", "flock file none wait"),
-    ] {
+    for (ask, free) in EXCLUSIVE {
         let mut all = programs(&cluster, &[0, 1, 1], "file");
         all[0].get(ask);
         line_up(&cluster, 1, &mut all[1], ask);

@@ -5,10 +5,8 @@ mod cluster;
 mod floor;
 mod programs;
 
-use std::process::Command;
-
-use crate::error::{Error, output_of};
-use crate::paths;
+use crate::cargo::build_release;
+use crate::error::Error;
 use crate::setup::{self, Capability};
 use cluster::Cluster;
 
@@ -25,13 +23,7 @@ const ROUNDS: u32 = 2_000;
 pub(crate) fn run(options: &Options) -> Result<u8, Error> {
     setup::ensure(&[Capability::Fuse, Capability::Languages])?;
     println!("Building scifs and the example programs (the first time, this takes some minutes) ...");
-    output_of(Command::new(env!("CARGO")).current_dir(paths::workspace()).args([
-        "build",
-        "--release",
-        "--quiet",
-        "--package",
-        "scifs",
-    ]))?;
+    build_release(&["scifs"])?;
     let programs = programs::build()?;
 
     println!("\nThree nodes of one cluster on this machine, each with a mount of its own:");

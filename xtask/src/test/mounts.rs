@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::steps::cargo;
 use super::tally::{Tally, count};
+use crate::cargo::{build_release, cargo};
 use crate::error::{Doing, Error, output_of};
 use crate::paths;
 use crate::setup::{self, Capability};
@@ -32,7 +32,7 @@ impl Mounts {
                 .with_folder();
         }
         setup::ensure(&[Capability::Fuse])?;
-        output_of(&mut cargo(&["build", "--release", "--quiet", "--package", "scifs"]))?;
+        build_release(&["scifs"])?;
         let cluster = env::temp_dir().join(format!("scifs-test-{}", std::process::id()));
         let mut up = scifs(&["dev", "up", "--nodes", &nodes.to_string(), "-o", options]);
         output_of(up.arg(&cluster))?;

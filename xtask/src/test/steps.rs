@@ -1,9 +1,8 @@
 //! The steps, cheapest first, so that a simple mistake is told before the long ones run.
 
-use std::process::Command;
-
 use super::tally::{Tally, check, count};
 use super::{Step, licences, mounts, posix};
+use crate::cargo::cargo;
 use crate::error::{Error, output_of};
 use crate::guest::command as guest;
 use crate::paths;
@@ -30,12 +29,6 @@ pub(super) const ALL: &[Step] = &[
     Step { name: "rxe", about: "the soft-RoCE scripts, in the guest", run: rxe },
     Step { name: "verbs", about: "the conformance suite over real verbs, in the guest", run: verbs },
 ];
-
-pub(super) fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(paths::workspace()).args(arguments);
-    command
-}
 
 fn format() -> Result<Tally, Error> {
     check(&mut cargo(&["fmt", "--all", "--check"]))

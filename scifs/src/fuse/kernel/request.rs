@@ -214,7 +214,8 @@ pub(super) struct Init {
 
 pub(super) const OPCODE_INIT: u32 = 26;
 
-const INIT_EXT: u64 = 1 << 30;
+/// There are more than 32 flags.
+pub(super) const INIT_EXT: u64 = 1 << 30;
 const GETATTR_FH: u32 = 1;
 const WRITE_CACHE: u32 = 1;
 const WRITE_KILL_SUIDGID: u32 = 1 << 2;

@@ -15,7 +15,7 @@ use super::device::Device;
 use super::mount::{self, MountError, MountSetting};
 use super::notify::Notifier;
 use super::reply::Reply;
-use super::request::{self, Forget, Header, OPCODE_INIT, Operation};
+use super::request::{self, Forget, Header, INIT_EXT, OPCODE_INIT, Operation};
 use super::timing::Timings;
 
 thread_local! {
@@ -57,7 +57,6 @@ const FLOCK_LOCKS: u64 = 1 << 10;
 const PARALLEL_DIROPS: u64 = 1 << 18;
 const MAX_PAGES: u64 = 1 << 22;
 const EXPLICIT_INVAL_DATA: u64 = 1 << 25;
-const INIT_EXT: u64 = 1 << 30;
 /// Files opened with direct I/O can be mapped shared too (kernel 6.6).
 const DIRECT_IO_ALLOW_MMAP: u64 = 1 << 36;
 
