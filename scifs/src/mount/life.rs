@@ -38,7 +38,8 @@ impl LifeAbove {
         let link = Arc::new(ToCluster::default());
         link.rpc.get_or_init(|| Arc::clone(parts.rpc));
         let membership = Arc::clone(&link) as Arc<dyn Membership>;
-        let pages = Pages::new(PagesConfig::new(parts.rpc, files, cache, membership))?;
+        let config = PagesConfig::new(parts.rpc, files, cache, membership);
+        let pages = Pages::new(PagesConfig { stays_awake: true, ..config })?;
         pages.show(parts.registry);
         let names = NamesClient::new(parts.rpc, founding, patience, watch);
         let post = LockPost { pages: Arc::clone(&pages), link: Arc::clone(&link), locks: OnceLock::new() };

@@ -9,11 +9,13 @@
 mod access;
 mod ahead;
 mod asking;
+mod awake;
 mod census;
 mod eviction;
 mod fault;
 mod file;
 mod files;
+mod fill;
 mod gate;
 mod handover;
 mod kernel_cache;
@@ -29,6 +31,7 @@ mod post;
 mod requests;
 mod revoker;
 mod shard;
+mod spare;
 mod survey;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FallocateFlags, MemfdFlags};
+use rustix::io::Errno;
 
 use super::MemoryError;
 
@@ -21,6 +22,19 @@ impl MemoryFile {
 
     pub(super) fn of(file: OwnedFd) -> Self {
         Self(file)
+    }
+
+    /// What is written is seen in all mappings.
+    pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), MemoryError> {
+        let mut written = 0;
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            match rustix::io::pwrite(&self.0, rest, offset + written as u64) {
+                Ok(more) => written += more,
+                Err(Errno::INTR) => {}
+                Err(source) => return Err(MemoryError::Write { offset, bytes: bytes.len() as u64, source }),
+            }
+        }
+        Ok(())
     }
 
     /// Gives a range's memory back to the kernel; every mapping reads zeros there afterwards.

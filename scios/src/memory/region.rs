@@ -22,6 +22,8 @@ pub enum MemoryError {
         "cannot map {bytes} bytes: {source}; lower the size or raise the address space limit (ulimit -v, sysctl vm.max_map_count)"
     )]
     Map { bytes: u64, source: rustix::io::Errno },
+    #[error("cannot write {bytes} bytes at {offset}: {source}")]
+    Write { offset: u64, bytes: u64, source: rustix::io::Errno },
     #[error("cannot give back {bytes} bytes at {offset}: {source}")]
     Punch { offset: u64, bytes: u64, source: rustix::io::Errno },
     #[error("range {offset}+{bytes} is outside a region of {region_bytes} bytes")]
