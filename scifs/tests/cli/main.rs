@@ -2,8 +2,11 @@
 
 mod bad_input;
 mod dev;
+mod exec;
 mod files;
+mod libscifs;
 mod mounting;
+mod programs;
 mod services;
 mod support;
 mod teaching;
