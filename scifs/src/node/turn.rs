@@ -279,20 +279,24 @@ impl Turn<'_> {
     }
 
     /// Whether this node can take in the pages of a hint, as their home or because their holder leaves. If not, the hint is ignored:
-    /// it will be given again.
+    /// it will be given again. What is kept for readers isn't taken: such a page would stay.
     fn has_room_for(&mut self, hint: &Message) -> bool {
         let Some(file) = self.file(hint.page) else { return false };
-        let memory = file.memory();
-        (0..u32::from(hint.run)).filter_map(|n| hint.page.ahead(n)).map(|page| u64::from(page.index)).all(
-            |page| {
-                let room = if hint.body == Body::Put {
-                    memory.populate_obliged(page)
-                } else {
-                    memory.try_populate(page)
-                };
-                room.is_ok()
-            },
-        )
+        let crowded = self.pages.is_crowded();
+        (0..u32::from(hint.run)).filter_map(|n| hint.page.ahead(n)).all(|page| {
+            let at = u64::from(page.index);
+            if crowded {
+                // What this home has anyway costs nothing, unless it has it only for as long as others do.
+                let surplus = self.engine().is_some_and(|engine| engine.is_surplus_at_home(page));
+                return file.memory().is_resident(at) && !surplus;
+            }
+            let room = if hint.body == Body::Put {
+                file.memory().populate_obliged(at)
+            } else {
+                file.memory().try_populate(at)
+            };
+            room.is_ok()
+        })
     }
 
     /// Frames that no page needs any more are kept for a moment: a page that is fought for comes back at once.

@@ -55,6 +55,7 @@ fn scope(mutation: Mutation) -> Scope {
         M::KeepCopyInUpgrade | M::UpgradeWithoutCopy | M::ReuseVersion => peaceful(3, 1, 2),
         M::DontWaitForMappers => surfaces(2, 2),
         M::ExpelLastCopy => evicting(peaceful(3, 1, 2), 1),
+        M::DropLentCopy => evicting(shaken(3, 1, 1), 1),
         M::AcceptOldEpoch => mixed_epochs(deadly(3, 1, 1)),
         M::ForgetCededAtFence | M::ReviveHistory | M::HideShared | M::ServeBeforeReports => deadly(3, 1, 1),
         M::DontAskAgain | M::LostReadsAsZeros | M::DeadHomeWasUntouched => deadly(3, 1, 1),
