@@ -54,7 +54,7 @@ fn scope(mutation: Mutation) -> Scope {
         M::DontWaitForDone | M::DontConfirm | M::GiverStaysSilent | M::LendAndWrite => peaceful(3, 1, 2),
         M::KeepCopyInUpgrade | M::UpgradeWithoutCopy | M::ReuseVersion => peaceful(3, 1, 2),
         M::DontWaitForMappers => surfaces(2, 2),
-        M::ExpelLastCopy => evicting(peaceful(3, 1, 2), 1),
+        M::ExpelLastCopy => evicting(peaceful(3, 1, 2), 2),
         M::DropLentCopy => evicting(shaken(3, 1, 1), 1),
         M::AcceptOldEpoch => mixed_epochs(deadly(3, 1, 1)),
         M::ForgetCededAtFence | M::ReviveHistory | M::HideShared | M::ServeBeforeReports => deadly(3, 1, 1),
