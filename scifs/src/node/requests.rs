@@ -219,7 +219,7 @@ impl Pages {
         self.turn(number_of(page.extent()), None, after, |turn| turn.ask_map(page, read));
     }
 
-    fn fetch_ahead(self: &Arc<Self>, file: &Arc<File>, run: Option<(u32, u32)>, mode: Mode) {
+    pub(super) fn fetch_ahead(self: &Arc<Self>, file: &Arc<File>, run: Option<(u32, u32)>, mode: Mode) {
         let Some((first, pages)) = run else { return };
         if !self.gate.is_open() || self.evicting.is_short() {
             return;
