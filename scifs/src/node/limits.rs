@@ -27,6 +27,11 @@ pub(super) const SPARE_FRAMES_MAX: usize = 16;
 /// Pages that are fetched ahead of a file that is read in order.
 pub(super) const AHEAD_PAGES_MAX: u32 = 512;
 
+/// Pages of a program's hint that are asked for together, and how many such windows are under way: what comes in answer must
+/// stay far below `LINK_QUEUE_BYTES_MAX`.
+pub(super) const PREFETCH_WINDOW_PAGES: u32 = 1024;
+pub(super) const PREFETCH_WINDOWS: usize = 2;
+
 /// Inodes of deleted files that are remembered, to ignore what members that don't know yet say about them.
 pub(super) const GONE_FILES_MAX: usize = 65_536;
 

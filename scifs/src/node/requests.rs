@@ -136,7 +136,7 @@ impl Pages {
         self.fetch_ahead(file, ahead, Mode::Read);
     }
 
-    fn begin(self: &Arc<Self>, access: &Arc<Access>, first: u32, last: u32) {
+    pub(super) fn begin(self: &Arc<Self>, access: &Arc<Access>, first: u32, last: u32) {
         let mut after = After::default();
         let mut at = Some(first);
         while let Some(page) = at.filter(|page| *page <= last) {
@@ -219,9 +219,14 @@ impl Pages {
         self.turn(number_of(page.extent()), None, after, |turn| turn.ask_map(page, read));
     }
 
+    /// Whether pages may be fetched that nobody waits for.
+    pub(super) fn may_prefetch(&self) -> bool {
+        self.gate.is_open() && !self.evicting.is_short()
+    }
+
     pub(super) fn fetch_ahead(self: &Arc<Self>, file: &Arc<File>, run: Option<(u32, u32)>, mode: Mode) {
         let Some((first, pages)) = run else { return };
-        if !self.gate.is_open() || self.evicting.is_short() {
+        if !self.may_prefetch() {
             return;
         }
         let last = first.saturating_add(pages - 1).min(file.last_page());

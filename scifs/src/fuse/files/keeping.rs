@@ -2,14 +2,15 @@
 //! mean for it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
+use super::attaching::Attaching;
 use super::cache::MountedCache;
 use super::events::{self, Happening, Listening};
 use super::handles::Opens;
@@ -67,6 +68,7 @@ impl FilesService {
             lanes: Lanes::start(config.threads)?,
             written: Written::default(),
             early: EarlyInterrupts::default(),
+            attaching: OnceLock::new(),
             letting_go: Mutex::default(),
             sizes: RwLock::new(()),
         });
@@ -98,6 +100,13 @@ impl FilesService {
     /// The kernel's page cache, also before there is a mount.
     pub fn cache(&self) -> Arc<dyn KernelCache> {
         Arc::clone(&self.inner.cache) as Arc<dyn KernelCache>
+    }
+
+    /// Programs may share memory with this node from now on. Once.
+    pub fn set_attaching(&self, attaching: Arc<dyn Attaching>) {
+        if self.inner.attaching.set(attaching).is_err() {
+            tracing::error!("there is somebody already who shares memory with programs");
+        }
     }
 
     /// The mount is there.

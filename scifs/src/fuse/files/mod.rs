@@ -5,6 +5,7 @@
 
 mod answer;
 mod append;
+mod attaching;
 mod attributes;
 mod cache;
 mod convert;
@@ -12,6 +13,7 @@ mod events;
 mod handles;
 mod interrupts;
 mod io;
+mod ioctl;
 mod keeping;
 mod lanes;
 mod locking;
@@ -25,7 +27,7 @@ mod xattrs;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use rustix::io::Errno;
@@ -35,7 +37,9 @@ use crate::locks::Space;
 use crate::names::{Consistency, Inode, Make};
 use crate::node::{Files, Layout};
 use answer::{Answer, OPENED_DIRECTORY, Outcome, send};
+pub use attaching::{Attaching, Wanted};
 use cache::MountedCache;
+pub use handles::KeptOpen;
 use handles::{Handle, Opens};
 use interrupts::EarlyInterrupts;
 pub use keeping::{FilesConfig, FilesService, FilesStatus};
@@ -58,6 +62,8 @@ struct Inner {
     lanes: Lanes,
     written: Written,
     early: EarlyInterrupts,
+    /// Who shares memory with programs, if anybody does.
+    attaching: OnceLock<Arc<dyn Attaching>>,
     /// Orphans that the cluster is to be told this node doesn't need.
     letting_go: Mutex<Vec<Inode>>,
     /// Held for writing while a layout changes, for reading while a size that was asked for is taken over.
@@ -168,6 +174,7 @@ impl FileSystem for Service {
             Op::GetLock { .. } | Op::SetLock { .. } | Op::Interrupt { .. } => {
                 self.lock(header, operation, reply);
             }
+            Op::Ioctl(ioctl) => self.ioctl(header, ioctl, reply),
             other => self.open_file(header, other, reply),
         }
     }
