@@ -48,7 +48,7 @@ pub use kernel_cache::{KernelCache, NoKernelCache};
 pub use layout::{Layout, Piece};
 pub use metrics::PageCounts;
 pub use pages::{Pages, PagesConfig};
-pub use programs::{NoPrograms, Programs};
 pub use placement::{FreeMemory, Roomy};
 pub use prefetch::Later;
+pub use programs::{NoPrograms, Programs};
 pub use view::{Membership, NodeMember, NodeView};

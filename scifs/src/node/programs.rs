@@ -77,8 +77,7 @@ impl Pages {
     ) {
         let (file, began, done) = (Arc::clone(file), Instant::now(), Box::new(done));
         let ahead = file.ahead.lock().read(page, 1);
-        let fault =
-            ProgramFault { file: Arc::clone(&file), page, mode, began, local: true, done };
+        let fault = ProgramFault { file: Arc::clone(&file), page, mode, began, local: true, done };
         self.when_open(move |pages| {
             let mut after = After::default();
             pages.ask_for_program(fault, &mut after);
@@ -206,7 +205,9 @@ impl Turn<'_> {
     /// Programs can't write to these pages any more; if nothing is left to them, they can't read them from now on either.
     fn leave_programs(&mut self, run: Run, left: Option<Mode>) {
         let inode = inode_of(run.first);
-        if left.is_none() && let Some(file) = self.pages.files.get(inode) {
+        if left.is_none()
+            && let Some(file) = self.pages.files.get(inode)
+        {
             for page in (0..u32::from(run.pages)).filter_map(|n| run.first.ahead(n)) {
                 if self.pages.programs.have(inode, page.index) {
                     file.unmap(page);

@@ -57,7 +57,9 @@ mod tests {
         for page in [0, 63, 64, 511, 512, u32::MAX] {
             presence.add(1, page);
         }
-        assert!(presence.has(1, 511) && presence.has(1, u32::MAX) && !presence.has(1, 1) && !presence.has(2, 0));
+        assert!(
+            presence.has(1, 511) && presence.has(1, u32::MAX) && !presence.has(1, 1) && !presence.has(2, 0)
+        );
         presence.remove(1, 511);
         presence.remove(1, 5_000);
         assert!(!presence.has(1, 511) && presence.has(1, 512));

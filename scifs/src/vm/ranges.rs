@@ -52,7 +52,9 @@ impl Ranges {
 
     /// The pages go to other addresses.
     pub(super) fn relocate(&mut self, from: u64, to: u64, bytes: u64) -> Vec<u64> {
-        let Some((end, to_end)) = from.checked_add(bytes).zip(to.checked_add(bytes)) else { return Vec::new() };
+        let Some((end, to_end)) = from.checked_add(bytes).zip(to.checked_add(bytes)) else {
+            return Vec::new();
+        };
         let taken = self.take(from, end);
         let gone = self.remove(to, to_end);
         for (start, range) in taken {
@@ -85,6 +87,12 @@ impl Ranges {
         let pages = range.end.checked_sub(address).filter(|bytes| *bytes > 0)? / PAGE;
         let pages = u32::try_from(pages).unwrap_or(u32::MAX);
         Some(Place { inode: range.inode, page: range.page(*start, address), pages })
+    }
+
+    /// The addresses around this one of which nothing is known.
+    pub(super) fn gap(&self, address: u64) -> std::ops::Range<u64> {
+        let before = self.0.range(..=address).next_back().map_or(0, |(_, range)| range.end);
+        before..self.0.range(address..).next().map_or(u64::MAX, |(start, _)| *start)
     }
 
     pub(super) fn has(&self, inode: u64) -> bool {
@@ -135,7 +143,18 @@ mod tests {
         assert_eq!(ranges.remove(13 * PAGE, 15 * PAGE), []);
         let found: Vec<_> = (9..21).map(|page| at(&ranges, page).map(|(_, page)| page)).collect();
         let expected = [
-            None, Some(100), Some(101), Some(102), None, None, Some(105), Some(106), Some(107), Some(108), Some(109), None,
+            None,
+            Some(100),
+            Some(101),
+            Some(102),
+            None,
+            None,
+            Some(105),
+            Some(106),
+            Some(107),
+            Some(108),
+            Some(109),
+            None,
         ];
         assert_eq!(found, expected);
         assert_eq!(ranges.remove(0, u64::MAX), [7]);
@@ -167,6 +186,7 @@ mod tests {
         let places: Vec<_> = ranges.places(7, 3, 4).collect();
         assert_eq!(places, [(11 * PAGE, 3 * PAGE), (33 * PAGE, 4 * PAGE)]);
         assert_eq!(ranges.places(7, 8, 4).count(), 0);
+        assert_eq!(ranges.gap(40 * PAGE), 38 * PAGE..50 * PAGE);
     }
 
     #[test]

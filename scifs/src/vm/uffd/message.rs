@@ -31,6 +31,7 @@ pub(super) fn parse(message: &[u8]) -> Option<RawEvent> {
     Some(match message.first()? {
         &PAGEFAULT => RawEvent::Fault(PageFault {
             write: word(8)? & (FLAG_WRITE | FLAG_WP) != 0,
+            protected: word(8)? & FLAG_WP != 0,
             address: word(16)? & !IN_PAGE,
             thread: word(24)? as u32,
         }),
@@ -53,9 +54,9 @@ mod tests {
 
     #[test]
     fn a_store_to_a_protected_page_is_a_write() {
-        let fault = PageFault { address: 0x5000, write: true, thread: 7 };
+        let fault = PageFault { address: 0x5000, write: true, protected: true, thread: 7 };
         assert_eq!(parse(&message(PAGEFAULT, [2, 0x5123, 7])), Some(RawEvent::Fault(fault)));
-        let fault = PageFault { address: 0x5000, write: false, thread: 7 };
+        let fault = PageFault { address: 0x5000, write: false, protected: false, thread: 7 };
         assert_eq!(parse(&message(PAGEFAULT, [4, 0x5000, 7])), Some(RawEvent::Fault(fault)));
     }
 

@@ -89,11 +89,13 @@ const MESSAGES: usize = 16;
 #[derive(Debug)]
 pub(super) struct Userfault(OwnedFd);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PageFault {
     pub(super) address: u64,
     /// The access was a store.
     pub(super) write: bool,
+    /// The page is mapped, but protected.
+    pub(super) protected: bool,
     /// In the process's own numbering.
     pub(super) thread: u32,
 }
@@ -177,7 +179,7 @@ impl Userfault {
     /// Whether the process has such addresses at all: false when it has ended or become another program. EAGAIN if an event has
     /// to be read before anybody can tell.
     pub(super) fn is_alive(&self) -> bool {
-        let nothing = Span { start: 0, bytes: 4096 };
+        let nothing = Span { start: 1 << 16, bytes: 4096 };
         self.protect(nothing, true) != Err(Errno::SRCH)
     }
 
