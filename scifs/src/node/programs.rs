@@ -143,7 +143,7 @@ impl Pages {
             self.programs.protect(inode_of(run.first), run.first.index, u32::from(run.pages));
             self.turn(number, None, after, |turn| {
                 turn.leave_programs(run, None);
-                all().for_each(|page| drop(turn.shard.withheld.remove(&page)));
+                turn.shard.withheld.retain(|page| !all().any(|dropped| dropped == *page));
             });
         }
     }

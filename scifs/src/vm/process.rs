@@ -153,7 +153,9 @@ impl Process {
             Event::Unmap { start, end } => {
                 let gone = state.ranges.remove(start, end);
                 let healed: Vec<u64> = state.poisoned.range(start..end).copied().collect();
-                healed.iter().for_each(|at| drop(state.poisoned.take(at)));
+                for at in healed {
+                    state.poisoned.remove(&at);
+                }
                 state.leave(&gone, news);
             }
         }
