@@ -22,6 +22,7 @@ mod opening;
 mod present;
 mod space;
 mod times;
+mod waiting;
 mod xattrs;
 
 use std::collections::BTreeMap;
