@@ -80,7 +80,7 @@ fn content(name: &str, origin: &Origin, prefix: &Path) -> Result<Vec<u8>, Error>
         Origin::Said(arguments) => {
             Ok(output_of(Command::new(release.join("scifs")).args(*arguments))?.stdout)
         }
-        Origin::Unit(name) => {
+        Origin::Template(name) => {
             let path = paths::workspace().join("packaging").join(name);
             let text = fs::read_to_string(&path).doing(|| format!("read {}", path.display()))?;
             let text = text.replace("@PREFIX@", &prefix.to_string_lossy());
