@@ -34,6 +34,9 @@ pub const BARRIER: u32 = ioc(IOC_WRITE, 5, Barrier::BYTES);
 /// Takes a [`Prefetch`]; returns when the pages are asked for, not when they are here. Files only.
 pub const PREFETCH: u32 = ioc(IOC_WRITE, 6, Prefetch::BYTES);
 
+/// Every ioctl there is.
+pub const ALL: [u32; 6] = [ATTACH, INFO, WAIT, NOTIFY, BARRIER, PREFETCH];
+
 /// No limit, for `timeout_ns`.
 pub const FOREVER: u64 = u64::MAX;
 pub const NAME_BYTES: usize = 64;

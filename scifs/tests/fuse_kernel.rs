@@ -1,17 +1,22 @@
 //! The kernel's side of a mount, by itself: a file system of one file whose locks are never free.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
 use scifs::fuse::kernel::{
-    Attr, DirBuffer, Entry, FileKind, FileSystem, Header, MountSetting, OpenFlags, Operation, Reply, Session,
-    SessionConfig,
+    Attr, DirBuffer, Entry, FileKind, FileSystem, Header, Ioctl, MountSetting, OpenFlags, Operation, Reply,
+    Session, SessionConfig,
 };
 
 const FILE: u64 = 2;
+/// Takes eight bytes and gives them back in the other order.
+const TURN_ROUND: u32 = 0xC008_F500;
+/// Takes and gives nothing, and ends when it is interrupted.
+const WAIT: u32 = 0xF501;
 const CONTENT: &[u8] = b"one page, or less\n";
 
 /// Keeps the replies of waiting locks until the kernel interrupts them.
@@ -64,6 +69,7 @@ impl FileSystem for Locked {
                 self.waiting.lock().unwrap().push(reply);
                 self.changed.notify_all();
             }
+            Operation::Ioctl(ioctl) => self.ioctl(&ioctl, reply),
             Operation::Interrupt { unique } => self.interrupt(unique, reply),
             Operation::Release { .. } | Operation::ReleaseDir { .. } | Operation::Flush { .. } => {
                 reply.empty()
@@ -75,6 +81,22 @@ impl FileSystem for Locked {
 }
 
 impl Locked {
+    fn ioctl(&self, ioctl: &Ioctl<'_>, reply: Reply) {
+        match ioctl.command {
+            TURN_ROUND => {
+                let mut answer: Vec<_> = ioctl.data.iter().rev().copied().collect();
+                answer[0] = u8::from(ioctl.on_directory);
+                assert_eq!(ioctl.answer_bytes_max, answer.len());
+                reply.ioctl(42, &answer);
+            }
+            WAIT => {
+                self.waiting.lock().unwrap().push(reply);
+                self.changed.notify_all();
+            }
+            _ => reply.error(Errno::NOTTY),
+        }
+    }
+
     /// An interrupt may overtake the request that it is for; EAGAIN has the kernel send it again.
     fn interrupt(&self, unique: u64, reply: Reply) {
         let mut waiting = self.waiting.lock().unwrap();
@@ -139,26 +161,65 @@ fn a_mount_serves_names_and_bytes_until_it_is_unmounted() {
 fn a_process_that_waits_for_a_lock_can_be_interrupted_and_killed() {
     let files = Arc::new(Locked::default());
     let mounted = Mounted::new("interrupt", Arc::clone(&files) as Arc<dyn FileSystem>);
-    for (round, signal) in [(1, rustix::process::Signal::TERM), (2, rustix::process::Signal::KILL)] {
-        let mut child = Command::new("flock")
-            .arg(mounted.folder.join("file"))
-            .arg("true")
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
+    for (round, signal) in [(1, Signal::TERM), (2, Signal::KILL)] {
+        let mut command = Command::new("flock");
+        command.arg(mounted.folder.join("file")).arg("true");
+        files.wait_and_be_hit(command, signal, round);
+    }
+}
+
+#[test]
+fn an_ioctl_brings_bytes_both_ways_and_a_result_on_files_and_directories() {
+    let mounted = Mounted::new("ioctl", Arc::new(Locked::default()));
+    let ask =
+        "data = bytearray(b'abcdefgh'); print(fcntl.ioctl(file, 0xC008F500, data, True), data.decode())";
+    let answer = |name: &str, ask: &str| {
+        let output = python(&mounted.folder.join(name), ask).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(answer("file", ask), "42 \0gfedcba\n");
+    assert_eq!(answer("", ask), "42 \x01gfedcba\n");
+    let unknown = "
+try: fcntl.ioctl(file, 0xF577)
+except OSError as error: print(error.errno)";
+    assert_eq!(answer("file", unknown), "25\n");
+}
+
+#[test]
+fn a_process_that_waits_in_an_ioctl_can_be_interrupted_and_killed() {
+    let files = Arc::new(Locked::default());
+    let mounted = Mounted::new("ioctl-wait", Arc::clone(&files) as Arc<dyn FileSystem>);
+    for (round, signal) in [(1, Signal::TERM), (2, Signal::KILL)] {
+        files.wait_and_be_hit(
+            python(&mounted.folder.join("file"), "fcntl.ioctl(file, 0xF501)"),
+            signal,
+            round,
+        );
+    }
+}
+
+fn python(path: &Path, code: &str) -> Command {
+    let mut command = Command::new("python3");
+    let open = format!("import fcntl, os\nfile = os.open({path:?}, os.O_RDONLY)\n");
+    command.arg("-c").arg(open + code);
+    command
+}
+
+impl Locked {
+    /// Runs what will wait, sends it a signal when it does, and sees it end.
+    fn wait_and_be_hit(&self, mut command: Command, signal: Signal, interrupts: u32) {
+        let mut child = command.stdin(Stdio::null()).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
-        let waiting = files.waiting.lock().unwrap();
-        let (waiting, _) = files
+        let waiting = self.waiting.lock().unwrap();
+        let (waiting, _) = self
             .changed
             .wait_timeout_while(waiting, Duration::from_secs(10), |list| list.is_empty())
             .unwrap();
-        assert_eq!(waiting.len(), 1, "flock never asked for the lock");
+        assert_eq!(waiting.len(), 1, "it never asked");
         drop(waiting);
-        let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(pid, signal).unwrap();
-        let status = child.wait().unwrap();
-        assert!(!status.success());
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert!(!child.wait().unwrap().success());
         assert!(Instant::now() < deadline);
-        assert_eq!(*files.interrupts.lock().unwrap(), round);
+        assert_eq!(*self.interrupts.lock().unwrap(), interrupts);
     }
 }

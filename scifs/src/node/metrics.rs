@@ -35,7 +35,32 @@ impl Metrics {
     }
 }
 
+/// What a program may want to know of its node, since the membership began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageCounts {
+    /// Faults of mappings.
+    pub faults: u64,
+    /// Those of them for which others had to give something up.
+    pub faults_elsewhere: u64,
+    pub received: u64,
+    pub sent: u64,
+    pub revoked: u64,
+}
+
 impl Pages {
+    pub fn counts(&self) -> PageCounts {
+        let counted = &self.metrics;
+        let faults = |of: &OnceLock<Histogram>| of.get().map_or(0, |histogram| histogram.summary().count);
+        let faults_elsewhere = faults(&counted.faults_elsewhere);
+        PageCounts {
+            faults: faults(&counted.faults_here) + faults_elsewhere,
+            faults_elsewhere,
+            received: counted.pages_received.get(),
+            sent: counted.pages_sent.get(),
+            revoked: counted.pages_revoked.get(),
+        }
+    }
+
     /// Shows what is counted among a node's metrics.
     pub fn show(&self, registry: &Registry) {
         let counted = &self.metrics;

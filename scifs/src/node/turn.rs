@@ -15,6 +15,7 @@ use super::fill::{self, Filled};
 use super::layout::inode_of;
 use super::limits::{SPARE_FRAMES_MAX, STRANGERS_MAX};
 use super::pages::Pages;
+use super::programs::{Leaving, ProgramFault};
 use super::shard::{Shard, Stranger};
 use crate::coherence::{
     Body, Effect, Effects, Engine, Fault, Input, MapperId, MemberNo, Message, Mode, PageError, PageId, Token,
@@ -27,8 +28,11 @@ pub(super) struct After {
     /// Pages of accesses that have to be asked for anew: their segment was cut off, or their frame was taken.
     pub(super) again: Vec<(Arc<Access>, u32)>,
     pub(super) read_again: Vec<MapRead>,
+    pub(super) program_again: Vec<ProgramFault>,
     /// Pages that the kernel has to let go of; each is in its shard's `dropping`.
     pub(super) drops: Vec<PageId>,
+    /// Pages that programs have to let go of.
+    pub(super) program_drops: Vec<Leaving>,
     pub(super) distrusted: Vec<NodeId>,
     pub(super) timers: Vec<(Nanos, usize, PageId)>,
     pub(super) rejoin: bool,
@@ -39,7 +43,9 @@ impl After {
         self.finished.is_empty()
             && self.again.is_empty()
             && self.read_again.is_empty()
+            && self.program_again.is_empty()
             && self.drops.is_empty()
+            && self.program_drops.is_empty()
             && self.distrusted.is_empty()
             && self.timers.is_empty()
             && !self.rejoin
@@ -104,7 +110,8 @@ impl Turn<'_> {
             Effect::Fill { page } => self.fill(page),
             Effect::Zero { page } => self.put(page, &[0; PAGE_BYTES]),
             Effect::Install { page, mapper, mode, token } => self.install(page, mapper, mode, token),
-            Effect::Revoke { page, mapper } | Effect::Downgrade { page, mapper } => self.revoke(page, mapper),
+            Effect::Revoke { page, mapper } => self.revoke(page, mapper, None),
+            Effect::Downgrade { page, mapper } => self.revoke(page, mapper, Some(Mode::Read)),
             Effect::Free { page } => self.freed.push(page),
             Effect::Failed { page, token, error } => self.fail(page, token, error),
             Effect::SetTimer { page, at } => self.after.timers.push((at, self.number, page)),
@@ -177,6 +184,7 @@ impl Turn<'_> {
         }
         match self.shard.waiting.take(token) {
             Some(Waiting::Map(read)) => self.answer(page, read),
+            Some(Waiting::Program(fault)) => self.give_program(page, fault),
             Some(Waiting::Access(access)) => self.access(page, &access),
             Some(Waiting::Nobody) | None => {}
         }
@@ -210,7 +218,8 @@ impl Turn<'_> {
         }
     }
 
-    fn revoke(&mut self, page: PageId, mapper: MapperId) {
+    /// The kernel can't be left with reading: it gives the page up.
+    fn revoke(&mut self, page: PageId, mapper: MapperId, left: Option<Mode>) {
         let stale = self.file(page).is_some_and(|file| !file.is_current(page));
         if mapper == MapperId::FILE && !stale {
             // If it is being dropped already, for another reason, whoever does that answers.
@@ -218,6 +227,8 @@ impl Turn<'_> {
                 entry.insert(false);
                 self.after.drops.push(page);
             }
+        } else if mapper == MapperId::VM && !stale {
+            self.revoke_from_programs(page, left);
         } else {
             // Nobody looks at a page any more that was cut off, so the kernel need not hurry with it.
             self.next.push_back(Input::Released { page, run: 1, mapper, left: None });
@@ -234,6 +245,7 @@ impl Turn<'_> {
     pub(super) fn fail_waiting(&mut self, waiting: Waiting, fault: PageFault) {
         match waiting {
             Waiting::Map(read) => (read.done)(Err(fault)),
+            Waiting::Program(program) => (program.done)(Err(fault)),
             Waiting::Access(access) => {
                 access.fail(fault);
                 if access.is_last_part() {
@@ -289,20 +301,24 @@ impl Turn<'_> {
     }
 
     /// Whether this node can take in the pages of a hint, as their home or because their holder leaves. If not, the hint is ignored:
-    /// it will be given again.
+    /// it will be given again. What is kept for readers isn't taken: such a page would stay.
     fn has_room_for(&mut self, hint: &Message) -> bool {
         let Some(file) = self.file(hint.page) else { return false };
-        let memory = file.memory();
-        (0..u32::from(hint.run)).filter_map(|n| hint.page.ahead(n)).map(|page| u64::from(page.index)).all(
-            |page| {
-                let room = if hint.body == Body::Put {
-                    memory.populate_obliged(page)
-                } else {
-                    memory.try_populate(page)
-                };
-                room.is_ok()
-            },
-        )
+        let crowded = self.pages.is_crowded();
+        (0..u32::from(hint.run)).filter_map(|n| hint.page.ahead(n)).all(|page| {
+            let at = u64::from(page.index);
+            if crowded {
+                // What this home has anyway costs nothing, unless it has it only for as long as others do.
+                let surplus = self.engine().is_some_and(|engine| engine.is_surplus_at_home(page));
+                return file.memory().is_resident(at) && !surplus;
+            }
+            let room = if hint.body == Body::Put {
+                file.memory().populate_obliged(at)
+            } else {
+                file.memory().try_populate(at)
+            };
+            room.is_ok()
+        })
     }
 
     /// Frames that no page needs any more are kept for a moment: a page that is fought for comes back at once.

@@ -111,6 +111,31 @@ def flock(name, kind, how):
     fcntl.flock(files[name], FLOCKS[kind] | (fcntl.LOCK_NB if how == "try" else 0))
 
 
+INFO = "<4I7Q"
+IOCTL = {"info": 0x8048F502, "wait": 0x4020F503, "notify": 0x4010F504, "barrier": 0x4050F505, "prefetch": 0x4018F506}
+
+
+def ioctl(name, number, data):
+    """Gives the result and what came back."""
+    data = bytearray(data)
+    return fcntl.ioctl(files[name], number, data, True), data
+
+
+def info(name):
+    _, data = ioctl(name, IOCTL["info"], bytes(72))
+    names = ["version", "node", "nodes", "attached", "faults", "remote", "received", "sent", "revoked", "used", "budget"]
+    return " ".join("%s=%d" % pair for pair in zip(names, struct.unpack(INFO, data)))
+
+
+def prefetch(name, first, pages, mode):
+    hint = struct.pack("<QQII", int(first) * PAGE, int(pages) * PAGE, {"read": 0, "write": 1}.get(mode, 9), 0)
+    return ioctl(name, IOCTL["prefetch"], hint)[0]
+
+
+def unknown(name, number):
+    return ioctl(name, int(number, 0), bytes(16))[0]
+
+
 def alarm(milliseconds):
     signal.setitimer(signal.ITIMER_REAL, int(milliseconds) / 1000)
 
@@ -118,18 +143,21 @@ def alarm(milliseconds):
 ORDERS = {
     "open": open_file, "close": close_file, "map": map_file, "load": load, "store": store, "pread": pread, "pwrite": pwrite,
     "fill": fill, "store_all": store_all, "check": check, "check_stores": check_stores, "lock": lock, "flock": flock,
-    "alarm": alarm, "size": lambda name: os.fstat(files[name]).st_size,
+    "info": info, "prefetch": prefetch, "unknown": unknown, "alarm": alarm, "size": lambda name: os.fstat(files[name]).st_size,
     "stat": lambda path: os.stat(path).st_size, "cut": lambda name, size: os.ftruncate(files[name], int(size)),
     "unlink": os.unlink, "list": lambda path: len(os.listdir(path)), "pid": os.getpid,
     "free": lambda path: os.statvfs(path).f_bavail * os.statvfs(path).f_frsize // PAGE,
 }
 
-signal.signal(signal.SIGALRM, interrupted)
-signal.signal(signal.SIGINT, interrupted)
-for line in sys.stdin:
-    order, *arguments = line.split()
-    try:
-        answer = ORDERS[order](*arguments)
-        print("ok", 0 if answer is None else answer, flush=True)
-    except OSError as error:
-        print("errno", error.errno, flush=True)
+
+
+def serve():
+    signal.signal(signal.SIGALRM, interrupted)
+    signal.signal(signal.SIGINT, interrupted)
+    for line in sys.stdin:
+        order, *arguments = line.split()
+        try:
+            answer = ORDERS[order](*arguments)
+            print("ok", 0 if answer is None else answer, flush=True)
+        except OSError as error:
+            print("errno", error.errno, flush=True)

@@ -31,6 +31,9 @@ pub(crate) enum Answer {
     Nothing,
 }
 
+pub(crate) const EBADF: Answer = Answer::Errno(9);
+pub(crate) const EINVAL: Answer = Answer::Errno(22);
+pub(crate) const ENOTTY: Answer = Answer::Errno(25);
 pub(crate) const EIO: Answer = Answer::Errno(5);
 pub(crate) const EINTR: Answer = Answer::Errno(4);
 pub(crate) const EAGAIN: Answer = Answer::Errno(11);
@@ -44,7 +47,10 @@ pub(crate) fn value(value: impl ToString) -> Answer {
 impl Program {
     pub(crate) fn start(mountpoint: &Path) -> Self {
         let mut child = Command::new("python3")
-            .args(["-c", include_str!("program.py")])
+            .args([
+                "-c",
+                &format!("{}{}serve()", include_str!("program.py"), include_str!("../vm/sharing.py")),
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -10,7 +10,7 @@ use super::answer::{Answer, Outcome, errno, mismatch};
 use super::convert;
 use super::opening::PRIVILEGES;
 use super::present::{Present, wait_for};
-use crate::fuse::kernel::{SetAttr, StatFs};
+use crate::fuse::kernel::{Header, SetAttr, StatFs};
 use crate::names::limits::NAME_BYTES_MAX;
 use crate::names::{self, Attr, Changes, Command, Found, Inode, Query};
 use crate::node::File;
@@ -25,6 +25,17 @@ pub(super) fn attr(present: &Present, inode: Inode) -> Result<Attr, Errno> {
         Found::Attr(attr) => Ok(attr),
         _ => Err(mismatch("getattr")),
     }
+}
+
+/// Whether the caller could open the file for writing, by its mode. Further groups of the caller aren't known here.
+pub(super) fn may_write(attr: &Attr, header: &Header) -> bool {
+    let class = match () {
+        () if header.uid == 0 => return true,
+        () if header.uid == attr.uid => 6,
+        () if header.gid == attr.gid => 3,
+        () => 0,
+    };
+    attr.mode >> class & 2 != 0
 }
 
 pub(super) fn set_attr(inner: &Inner, present: &Present, inode: Inode, set: &SetAttr) -> Outcome {

@@ -4,12 +4,14 @@
 //! the cluster never deletes a file between the look-up of its name and the end of its opening.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use rustix::io::Errno;
 
+use super::Inner;
 use crate::names::Inode;
 use crate::node::File;
 
@@ -19,8 +21,40 @@ pub(super) struct Handle {
     pub(super) inode: Inode,
     pub(super) file: Arc<File>,
     pub(super) maps_for_writing: bool,
+    pub(super) readable: bool,
+    pub(super) writable: bool,
     /// The file has bits that a write by others than root takes away.
     pub(super) privileged: AtomicBool,
+}
+
+/// A file counts as open on this node as long as this is there.
+pub struct KeptOpen {
+    inner: Weak<Inner>,
+    inode: Inode,
+}
+
+impl KeptOpen {
+    pub(super) fn new(inner: &Arc<Inner>, inode: Inode) -> Result<Self, Errno> {
+        inner.opens.count(inode)?;
+        Ok(Self { inner: Arc::downgrade(inner), inode })
+    }
+}
+
+impl Drop for KeptOpen {
+    fn drop(&mut self) {
+        // Without the mount nobody is left who would tell the cluster.
+        if let Some(inner) = self.inner.upgrade()
+            && inner.opens.close(self.inode)
+        {
+            inner.let_go(self.inode);
+        }
+    }
+}
+
+impl fmt::Debug for KeptOpen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptOpen").field("inode", &self.inode).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]

@@ -2,26 +2,29 @@
 //! mean for it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
+use super::attaching::Attaching;
 use super::cache::MountedCache;
 use super::events::{self, Happening, Listening};
 use super::handles::Opens;
 use super::interrupts::EarlyInterrupts;
 use super::lanes::Lanes;
 use super::present::Present;
+use super::programs::ForPrograms;
 use super::times::Written;
 use super::{Inner, Service};
 use crate::fuse::kernel::{FileSystem, Notifier};
 use crate::names::limits::LET_GO_MAX;
 use crate::names::{Command, Consistency, Inode, Time, Watch};
 use crate::node::{Files, KernelCache};
+use crate::vm::Upward;
 
 #[derive(Clone, Copy, Debug)]
 pub struct FilesConfig {
@@ -67,6 +70,7 @@ impl FilesService {
             lanes: Lanes::start(config.threads)?,
             written: Written::default(),
             early: EarlyInterrupts::default(),
+            attaching: OnceLock::new(),
             letting_go: Mutex::default(),
             sizes: RwLock::new(()),
         });
@@ -98,6 +102,19 @@ impl FilesService {
     /// The kernel's page cache, also before there is a mount.
     pub fn cache(&self) -> Arc<dyn KernelCache> {
         Arc::clone(&self.inner.cache) as Arc<dyn KernelCache>
+    }
+
+    /// Programs may share memory with this node from now on. Once.
+    pub fn set_attaching(&self, attaching: Arc<dyn Attaching>) {
+        self.inner.cache.share(&attaching);
+        if self.inner.attaching.set(attaching).is_err() {
+            tracing::error!("there is somebody already who shares memory with programs");
+        }
+    }
+
+    /// For programs that share memory.
+    pub fn for_programs(&self) -> Box<dyn Upward> {
+        Box::new(ForPrograms(Arc::downgrade(&self.inner)))
     }
 
     /// The mount is there.

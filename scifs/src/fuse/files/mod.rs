@@ -5,6 +5,7 @@
 
 mod answer;
 mod append;
+mod attaching;
 mod attributes;
 mod cache;
 mod convert;
@@ -12,20 +13,23 @@ mod events;
 mod handles;
 mod interrupts;
 mod io;
+mod ioctl;
 mod keeping;
 mod lanes;
 mod locking;
 mod naming;
 mod opening;
 mod present;
+mod programs;
 mod space;
 mod times;
+mod waiting;
 mod xattrs;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use rustix::io::Errno;
@@ -33,9 +37,11 @@ use rustix::io::Errno;
 use super::kernel::{FileSystem, Header, Operation, Reply};
 use crate::locks::Space;
 use crate::names::{Consistency, Inode, Make};
-use crate::node::{Files, Layout};
+use crate::node::{File, Files, Layout};
 use answer::{Answer, OPENED_DIRECTORY, Outcome, send};
+pub use attaching::{Attaching, Wanted};
 use cache::MountedCache;
+pub use handles::KeptOpen;
 use handles::{Handle, Opens};
 use interrupts::EarlyInterrupts;
 pub use keeping::{FilesConfig, FilesService, FilesStatus};
@@ -58,6 +64,8 @@ struct Inner {
     lanes: Lanes,
     written: Written,
     early: EarlyInterrupts,
+    /// Who shares memory with programs, if anybody does.
+    attaching: OnceLock<Arc<dyn Attaching>>,
     /// Orphans that the cluster is to be told this node doesn't need.
     letting_go: Mutex<Vec<Inode>>,
     /// Held for writing while a layout changes, for reading while a size that was asked for is taken over.
@@ -86,10 +94,10 @@ impl Inner {
     }
 
     /// Takes over a size that was asked for, unless the file was cut since, as its layout of `before` tells.
-    fn learn_size(&self, handle: &Handle, before: &Layout, size: u64) {
+    fn learn_size(&self, file: &File, before: &Layout, size: u64) {
         let _no_cut = self.sizes.read();
-        if handle.file.layout() == *before {
-            handle.file.grow(size);
+        if file.layout() == *before {
+            file.grow(size);
         }
     }
 
@@ -168,6 +176,7 @@ impl FileSystem for Service {
             Op::GetLock { .. } | Op::SetLock { .. } | Op::Interrupt { .. } => {
                 self.lock(header, operation, reply);
             }
+            Op::Ioctl(ioctl) => self.ioctl(header, ioctl, reply),
             other => self.open_file(header, other, reply),
         }
     }

@@ -34,6 +34,14 @@ impl Access {
         Self { readable: mode != O_WRONLY, writable: mode != O_RDONLY }
     }
 
+    pub(super) fn is_readable(self) -> bool {
+        self.readable
+    }
+
+    pub(super) fn is_writable(self) -> bool {
+        self.writable
+    }
+
     /// Whether a mapping can write: a shared writable mapping needs a file that can be read as well.
     pub(super) fn maps_for_writing(self) -> bool {
         self.readable && self.writable
@@ -75,6 +83,8 @@ fn open_counted(
         inode,
         file,
         maps_for_writing: access.maps_for_writing(),
+        readable: access.is_readable(),
+        writable: access.is_writable(),
         privileged: AtomicBool::new(info.attr.mode & PRIVILEGES != 0),
     };
     Ok((info.attr, inner.opens.insert(handle)))
@@ -103,6 +113,9 @@ pub(super) fn create(
 /// The last close of a handle. Nobody waits for it. `flock` names the owner if it may have locked the file.
 pub(super) fn release(inner: &Inner, (number, inode): (u64, Inode), flock: Option<u64>) {
     let Some(handle) = inner.opens.remove(number) else { return };
+    if let Some(attaching) = inner.attaching.get() {
+        attaching.released(number);
+    }
     if let Ok(present) = inner.present() {
         if handle.maps_for_writing {
             present.pages.end_writing(&handle.file);

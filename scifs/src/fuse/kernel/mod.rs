@@ -7,6 +7,7 @@
 //! kept and answered by whichever thread gets the page.
 
 mod device;
+mod ioctl;
 mod mount;
 mod notify;
 mod reply;
@@ -14,6 +15,7 @@ mod request;
 mod session;
 mod timing;
 
+pub use ioctl::{IOCTL_BYTES_MAX, Ioctl};
 pub use mount::{MountError, MountSetting};
 pub use notify::Notifier;
 pub use reply::{Attr, DirBuffer, Entry, FileKind, OpenFlags, Reply, StatFs};

@@ -227,6 +227,16 @@ impl Reply {
         self.fields(|to| to.u64(offset));
     }
 
+    /// The result of an ioctl, which is never negative, and what the caller gets; no more than it has room for.
+    pub fn ioctl(mut self, result: u32, bytes: &[u8]) {
+        let result = i32::try_from(result).unwrap_or(i32::MAX);
+        self.fields(|to| {
+            to.u32(result as u32);
+            to.raw(&[0; 12]);
+            to.raw(bytes);
+        });
+    }
+
     pub fn directory(mut self, entries: &DirBuffer) {
         self.send(0, &[&entries.bytes]);
     }

@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use scios::rpc::codec::{DecodeError, Reader};
 
+use super::ioctl::{Ioctl, ioctl};
+
 /// Who asks, and about which inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -195,6 +197,7 @@ pub enum Operation<'a> {
         offset: u64,
         whence: u32,
     },
+    Ioctl(Ioctl<'a>),
     /// The mount is gone.
     Destroy,
     /// Something this file system doesn't do; answered with ENOSYS, which the kernel remembers.
@@ -304,6 +307,7 @@ pub(super) fn operation<'a>(opcode: u32, from: &mut Reader<'a>) -> Result<Operat
         34 => Op::Access { mask: from.u32()? },
         36 => Op::Interrupt { unique: from.u64()? },
         38 => Op::Destroy,
+        39 => Op::Ioctl(ioctl(from)?),
         43 => {
             let (handle, offset, bytes) = (from.u64()?, from.u64()?, from.u64()?);
             Op::FAllocate { handle, offset, bytes, mode: from.u32()? }

@@ -35,6 +35,7 @@ fn corpus() -> Vec<Vec<u8>> {
         request(16, &[words(&[1, 0, 0, 0, 8, 0, 0, 0, 0, 0]), b"contents".to_vec()].concat()),
         request(21, &[words(&[5, 0]), b"user.a\0value".to_vec()].concat()),
         request(22, &[words(&[64, 0]), b"user.a\0".to_vec()].concat()),
+        request(39, &[words(&[1, 0, 0, 0x4008_F503, 0, 0, 8, 0]), b"contents".to_vec()].concat()),
         request(42, &words(&[2, 0, 5, 0, 1, 0, 6, 0, 1, 0])),
     ];
     all.extend((0..60).map(|opcode| request(opcode, &words(&[0; 24]))));
@@ -57,6 +58,22 @@ fn a_read_of_the_page_cache_and_one_of_a_process_are_told_apart() {
         assert_eq!(from_cache, expected);
     }
 }
+
+#[test]
+fn an_ioctl_brings_its_data_and_no_more_than_its_number_can_say() {
+    let bytes = request(
+        39,
+        &[words(&[7, 0, IOCTL_ON_DIRECTORY, 0x4008_F503, 9, 0, 4, 16]), b"data".to_vec()].concat(),
+    );
+    let (_, opcode, mut fields) = header(&bytes).unwrap();
+    let wanted =
+        Ioctl { handle: 7, command: 0x4008_F503, data: b"data", answer_bytes_max: 16, on_directory: true };
+    assert_eq!(operation(opcode, &mut fields), Ok(Operation::Ioctl(wanted)));
+    let too_much = [words(&[7, 0, 0, 0, 0, 0, 1 << 14, 0]), vec![0; 1 << 14]].concat();
+    assert_eq!(parse(&request(39, &too_much)), None);
+}
+
+const IOCTL_ON_DIRECTORY: u32 = 1 << 4;
 
 #[test]
 fn requests_cut_off_anywhere_are_refused_or_read_and_never_harm() {

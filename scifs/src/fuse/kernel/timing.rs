@@ -7,7 +7,7 @@ use std::time::Instant;
 use scios::metrics::{Histogram, Registry};
 
 /// What requests are called, by the kernel's number for them; those that get no answer are left out.
-const KINDS: [(u32, &str); 37] = [
+const KINDS: [(u32, &str); 38] = [
     (1, "lookup"),
     (3, "getattr"),
     (4, "setattr"),
@@ -41,6 +41,7 @@ const KINDS: [(u32, &str); 37] = [
     (35, "create"),
     (36, "interrupt"),
     (38, "destroy"),
+    (39, "ioctl"),
     (43, "fallocate"),
     (44, "readdirplus"),
     (45, "rename2"),
