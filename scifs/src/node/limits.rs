@@ -21,8 +21,9 @@ pub(super) const REDIAL_EVERY: Duration = Duration::from_millis(200);
 /// Messages of nodes that are in no view of this node yet, for each shard.
 pub(super) const STRANGERS_MAX: usize = 65_536;
 
-/// Frames of each shard that are kept for a moment after their pages left, since contended pages come back.
-pub(super) const SPARE_FRAMES_MAX: usize = 16;
+/// Frames of each shard that are kept for a moment after their pages left, since contended pages come back: so 16 MiB, which
+/// whoever needs memory gets first.
+pub(super) const SPARE_FRAMES_MAX: usize = 128;
 
 /// Pages that are fetched ahead of a file that is read in order.
 pub(super) const AHEAD_PAGES_MAX: u32 = 512;
