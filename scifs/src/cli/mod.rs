@@ -6,6 +6,7 @@ mod completions;
 mod create;
 mod dev;
 mod error;
+mod exec;
 mod help;
 mod leave;
 mod manual;
@@ -47,6 +48,7 @@ enum Command {
     Status(ask::StatusArgs),
     Stat(stat::Args),
     Create(create::Args),
+    Exec(exec::Args),
     Ping(ask::PingArgs),
     Leave(leave::Args),
     Node(node::Args),
@@ -87,6 +89,7 @@ pub fn run() -> Exit {
         Some(Command::Status(args)) => ask::status(&args),
         Some(Command::Stat(args)) => stat::run(&args),
         Some(Command::Create(args)) => create::run(&args),
+        Some(Command::Exec(args)) => exec::run(&args),
         Some(Command::Ping(args)) => ask::ping(&args),
         Some(Command::Leave(args)) => leave::run(&args),
         Some(Command::Node(args)) => node::run(&args),
