@@ -29,7 +29,7 @@ const PAGE: u64 = PAGE_BYTES as u64;
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     pub(super) file: Arc<File>,
-    pub(super) open: Arc<KeptOpen>,
+    pub(super) _open: Arc<KeptOpen>,
 }
 
 #[derive(Clone, Debug)]
@@ -302,10 +302,9 @@ impl Process {
         for run in here.chunk_by(|a, b| a + 1 == *b) {
             let Some(first) = run.first().copied() else { continue };
             for (start, bytes) in state.ranges.places(inode, first, run.len() as u32) {
-                match self.uffd.protect(Span { start, bytes }, false) {
-                    Err(Errno::AGAIN) => return Err(Errno::AGAIN),
-                    // Gone, so it can't be written to.
-                    _ => {}
+                // Whatever else it says: what is gone can't be written to.
+                if self.uffd.protect(Span { start, bytes }, false) == Err(Errno::AGAIN) {
+                    return Err(Errno::AGAIN);
                 }
             }
         }

@@ -10,12 +10,9 @@
 
 use std::fmt;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use rustix::io::Errno;
 use scifs_client::abi;
 use scios::limits::PAGE_BYTES;
@@ -47,7 +44,7 @@ pub enum VmError {
     Thread(std::io::Error),
 }
 
-/// Serves the programs of this node, as long as it lives.
+/// Serves the programs of this node. Its threads end soon after it is dropped.
 pub struct Vm {
     up: Box<dyn Upward>,
     events: Arc<Events>,
@@ -56,8 +53,6 @@ pub struct Vm {
     pub(super) tickets: Tickets<Shared>,
     socket: abi::Name,
     metrics: Metrics,
-    ended: AtomicBool,
-    threads: Mutex<Vec<JoinHandle<()>>>,
     me: Weak<Self>,
 }
 
@@ -73,8 +68,6 @@ impl Vm {
             tickets: Tickets::default(),
             socket: name,
             metrics: Metrics::default(),
-            ended: AtomicBool::new(false),
-            threads: Mutex::default(),
             me: Weak::clone(me),
         });
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
@@ -92,15 +85,6 @@ impl Vm {
     /// Shows what is counted among a node's metrics.
     pub fn show(&self, registry: &Registry) {
         self.metrics.show(registry);
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    pub(super) fn end_soon(&self) {
-        self.ended.store(true, Ordering::Release);
-        self.events.kick();
     }
 
     /// A program has come.
@@ -387,7 +371,7 @@ impl Attaching for Vm {
     fn attach(&self, wanted: Wanted) -> Result<abi::Attach, Errno> {
         let inode = wanted.file.inode();
         let flags = if wanted.writable { abi::WRITABLE } else { 0 };
-        let shared = Shared { file: wanted.file, open: Arc::new(wanted.open) };
+        let shared = Shared { file: wanted.file, _open: Arc::new(wanted.open) };
         // Memory that can't be written can't be watched for stores, so it isn't given out.
         let ticket =
             if wanted.writable { self.tickets.issue(wanted.handle, shared)? } else { abi::Ticket::default() };
