@@ -32,7 +32,7 @@ use super::uffd::{PageFault, Userfault};
 use super::upward::Upward;
 use crate::coherence::Mode;
 use crate::fuse::files::{Attaching, Wanted};
-use crate::node::{self, Programs};
+use crate::node::{self, Granted, Programs};
 
 #[derive(Debug, Error)]
 pub enum VmError {
@@ -71,9 +71,7 @@ impl Vm {
             me: Weak::clone(me),
         });
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            let thread = std::thread::Builder::new().name(name.into()).spawn(run).map_err(VmError::Thread)?;
-            vm.threads.lock().push(thread);
-            Ok(())
+            std::thread::Builder::new().name(name.into()).spawn(run).map(drop).map_err(VmError::Thread)
         };
         let me = Arc::downgrade(&vm);
         spawn("programs", Box::new(move || events::run(&me, &events)))?;
@@ -199,7 +197,7 @@ impl Vm {
                 // What lies behind the end is asked for when the file has grown.
                 let inside = |(place, shared): &(Place, Shared)| is_inside(place.page, shared.file.size());
                 if let Some((place, shared)) = process.find(fault.address).filter(inside) {
-                    self.ask(&process, fault, place, shared);
+                    self.ask(&process, fault, (place, 1), shared);
                 }
             }
         }
@@ -217,16 +215,18 @@ impl Vm {
 
     fn serve(&self, process: &Arc<Process>, fault: PageFault) {
         self.metrics.faults.increment();
-        let Some((place, shared)) = process.find(fault.address) else { return self.learn(process, fault) };
+        let Some((place, shared, pages)) = process.touched(fault.address) else {
+            return self.learn(process, fault);
+        };
         if is_inside(place.page, shared.file.size()) {
-            return self.ask(process, fault, place, shared);
+            return self.ask(process, fault, (place, pages), shared);
         }
         let (vm, file, waits) = (self.me.clone(), Arc::clone(&shared.file), Arc::clone(process));
         let process = Arc::clone(process);
         let done = move |size: Result<u64, Errno>| {
             let Some(vm) = vm.upgrade() else { return };
             match size {
-                Ok(size) if is_inside(place.page, size) => vm.ask(&process, fault, place, shared),
+                Ok(size) if is_inside(place.page, size) => vm.ask(&process, fault, (place, 1), shared),
                 Ok(_) => vm.poison(&process, fault.address),
                 Err(_) => vm.put_off(&process, fault.address),
             }
@@ -245,11 +245,17 @@ impl Vm {
         }
     }
 
-    fn ask(&self, process: &Arc<Process>, fault: PageFault, place: Place, shared: Shared) {
+    fn ask(
+        &self,
+        process: &Arc<Process>,
+        fault: PageFault,
+        (place, pages_max): (Place, u32),
+        shared: Shared,
+    ) {
         let Some(pages) = self.up.pages() else { return self.put_off(process, fault.address) };
         let (vm, process, mode) = (self.me.clone(), Arc::clone(process), mode_of(&fault));
         let file = Arc::clone(&shared.file);
-        pages.map_for_program(&file, place.page, mode, move |result| {
+        pages.map_for_program(&file, (place.page, pages_max), mode, move |result| {
             if let Some(vm) = vm.upgrade() {
                 vm.answer(&process, fault, place, &shared, result);
             }
@@ -263,14 +269,15 @@ impl Vm {
         fault: PageFault,
         place: Place,
         shared: &Shared,
-        result: Result<Mode, node::PageFault>,
+        result: Result<Granted, node::PageFault>,
     ) {
         use node::PageFault as Why;
         match result {
-            Ok(mode) => {
-                let mut given = process.give(place, &fault, mode == Mode::Write);
+            Ok(Granted { mode, pages }) => {
+                let how = (mode == Mode::Write, pages);
+                let mut given = process.give(place, &fault, how);
                 if given == Given::NoFrame && touch(shared, place.page) {
-                    given = process.give(place, &fault, mode == Mode::Write);
+                    given = process.give(place, &fault, how);
                 }
                 if mode == Mode::Write {
                     self.up.written(place.inode);
