@@ -67,7 +67,7 @@ impl Service {
 }
 
 fn is_sound(wait: &abi::Wait) -> bool {
-    matches!(wait.width, 4 | 8) && wait.offset % u64::from(wait.width) == 0 && wait.reserved == 0
+    matches!(wait.width, 4 | 8) && wait.offset.is_multiple_of(u64::from(wait.width)) && wait.reserved == 0
 }
 
 fn lies_in(wait: &abi::Wait, size: u64) -> bool {
