@@ -91,6 +91,16 @@ def check(name, first, pages, seed):
     return right
 
 
+def spoil(name, at, pages):
+    """One write of many bytes that aren't zero; gives how many were taken."""
+    return os.pwrite(files[name], b"\xff" * int(pages) * PAGE, int(at))
+
+
+def zeros(name, at, length):
+    """Counts bytes that are zero."""
+    return os.pread(files[name], int(length), int(at)).count(0)
+
+
 def check_stores(name, first, pages, seed):
     """Counts the leading pages that are as they were stored."""
     for page in range(int(first), int(first) + int(pages)):
@@ -143,7 +153,7 @@ def alarm(milliseconds):
 ORDERS = {
     "open": open_file, "close": close_file, "map": map_file, "load": load, "store": store, "pread": pread, "pwrite": pwrite,
     "fill": fill, "store_all": store_all, "check": check, "check_stores": check_stores, "lock": lock, "flock": flock,
-    "info": info, "prefetch": prefetch, "unknown": unknown, "alarm": alarm, "size": lambda name: os.fstat(files[name]).st_size,
+    "spoil": spoil, "zeros": zeros, "info": info, "prefetch": prefetch, "unknown": unknown, "alarm": alarm, "size": lambda name: os.fstat(files[name]).st_size,
     "stat": lambda path: os.stat(path).st_size, "cut": lambda name, size: os.ftruncate(files[name], int(size)),
     "unlink": os.unlink, "list": lambda path: len(os.listdir(path)), "pid": os.getpid,
     "free": lambda path: os.statvfs(path).f_bavail * os.statvfs(path).f_frsize // PAGE,
