@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use scifs::coherence::Token;
 use scifs::sync::{Key, Queue, Round, State, WaiterId, Word};
 
 use super::thread::Doing;
@@ -19,22 +18,16 @@ pub(super) struct Oracle {
     must_end: BTreeMap<WaiterId, Word>,
     /// The last value of which all were notified.
     clean: BTreeMap<Word, u64>,
-    /// Rounds between several nodes.
+    /// The parties of rounds that were told to others.
     rounds: BTreeMap<(Key, Round), BTreeSet<WaiterId>>,
-    /// Parties that went through, and what they were told.
-    through: BTreeMap<WaiterId, (Key, u32)>,
-    /// Those who went through together with others of their node.
-    together: BTreeMap<Key, Vec<BTreeSet<WaiterId>>>,
+    /// Parties that went through such a round, and what they were told.
+    through: BTreeMap<WaiterId, (Round, u32)>,
 }
 
 impl Oracle {
     pub(super) fn notifies(&mut self, by: WaiterId, word: Word, count: u32, asleep: Vec<WaiterId>) {
         *self.allowed.entry(word).or_default() += u64::from(count);
         self.slept.insert(by, (word, asleep));
-    }
-
-    pub(super) fn opens(&mut self, key: Key, round: Round, parties: &[WaiterId]) {
-        self.rounds.entry((key, round)).or_default().extend(parties);
     }
 
     pub(super) fn ended(&mut self, id: WaiterId, doing: Doing, result: u32) -> Result<(), Violation> {
@@ -55,16 +48,34 @@ impl Oracle {
                     self.clean.extend(written.map(|value| (word, value)));
                 }
             }
-            Doing::Arrive { name, .. } => {
-                self.through.insert(id, (Key::Barrier(name), result));
-            }
+            Doing::Arrive { .. } => {}
         }
         Ok(())
     }
 
-    /// Those of one node who went through in one step.
-    pub(super) fn passed(&mut self, key: Key, parties: BTreeSet<WaiterId>) {
-        self.together.entry(key).or_default().push(parties);
+    /// In one step these parties of one barrier went through, with what they were told. `rounds`: those that the step's messages
+    /// speak of; what is in none of them is a round of one node's parties only.
+    pub(super) fn passed(
+        &mut self,
+        key: Key,
+        parties: &BTreeMap<WaiterId, u32>,
+        rounds: &[(Key, Round, Vec<WaiterId>)],
+        expected: Option<u32>,
+    ) -> Result<(), Violation> {
+        let mut alone = 0;
+        for (id, told) in parties {
+            match rounds.iter().find(|(k, _, parties)| *k == key && parties.contains(id)) {
+                Some((_, round, all)) => {
+                    self.rounds.entry((key, *round)).or_default().extend(all);
+                    self.through.insert(*id, (*round, *told));
+                }
+                None => alone += 1,
+            }
+        }
+        match (parties.keys().next(), expected) {
+            (Some(id), Some(expected)) if alone % expected > 0 => Err(Violation::Alone(*id, key)),
+            _ => Ok(()),
+        }
     }
 
     /// A notification took these out of a queue.
@@ -109,54 +120,32 @@ impl Oracle {
         Ok(())
     }
 
-    /// `lives`: whether a request's node has lived from then to the end. `calm`: nobody died, and nobody gave up.
+    /// `lives`: whether a request's node has lived from then to the end.
     pub(super) fn check_rounds(
         &self,
         lives: impl Fn(&WaiterId) -> bool,
         parties_of: impl Fn(&Key) -> Option<u32>,
     ) -> Result<(), Violation> {
-        let mut explained: BTreeSet<WaiterId> = BTreeSet::new();
         for ((key, round), parties) in &self.rounds {
+            let passed = |id: &WaiterId| self.through.get(id).filter(|(through, _)| through == round);
             let survivors: Vec<_> = parties.iter().filter(|id| lives(id)).collect();
-            let through: Vec<_> = survivors.iter().filter_map(|id| self.through.get(id)).collect();
+            let through: Vec<_> = survivors.iter().filter_map(|id| passed(id)).collect();
             if through.is_empty() {
                 continue;
             }
-            if let Some(shut) = survivors.iter().find(|id| !self.through.contains_key(id)) {
+            if let Some(shut) = survivors.iter().find(|id| passed(id).is_none()) {
                 return Err(Violation::Torn(*round, *key, **shut));
             }
+            let whole = survivors.len() == parties.len();
             if let Some(expected) = parties_of(key)
-                && survivors.len() == parties.len()
+                && whole
                 && parties.len() != expected as usize
             {
                 return Err(Violation::Incomplete(*round, *key, parties.len(), expected));
             }
             let ones = through.iter().filter(|(_, told)| *told == 1).count();
-            if ones > 1 || (ones == 0 && survivors.len() == parties.len()) {
+            if ones > 1 || (ones == 0 && whole) {
                 return Err(Violation::Ones(*round, *key, ones));
-            }
-            explained.extend(parties);
-        }
-        self.check_alone(&explained, parties_of)
-    }
-
-    /// Rounds of one node's parties only send nothing that could be seen: they went through in one step, all of them.
-    fn check_alone(
-        &self,
-        explained: &BTreeSet<WaiterId>,
-        parties_of: impl Fn(&Key) -> Option<u32>,
-    ) -> Result<(), Violation> {
-        for (key, groups) in &self.together {
-            for group in groups.iter().filter(|group| group.is_disjoint(explained)) {
-                if let Some(expected) = parties_of(key)
-                    && group.len() != expected as usize
-                {
-                    let id = group
-                        .first()
-                        .copied()
-                        .unwrap_or(WaiterId { node: scifs::coherence::MemberNo(0), token: Token(0) });
-                    return Err(Violation::Alone(id, *key));
-                }
             }
         }
         Ok(())

@@ -2,12 +2,12 @@
 //! newcomers and broken connections, all from one seed. `SCIFS_VERBOSE` prints every step.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 
 use scifs::coherence::{Epoch, Member, MemberNo, View};
 use scifs::sync::{
-    Ask, Body, Effect, Ended, Input, Key, Looked, Message, Mutation, Queue, Refusal, SyncEngine, Token,
-    WaiterId, Word,
+    Ask, Body, Effect, Ended, Input, Key, Looked, Message, Mutation, Queue, Refusal, Round, SyncEngine,
+    Token, WaiterId, Word,
 };
 use scios::rpc::Writer;
 use scios::rpc::codec::{Message as _, decode};
@@ -74,6 +74,8 @@ struct Node {
     /// Counts the lives of this number.
     run: u32,
     view_at: u64,
+    /// What it was told of barriers that open, and in which epoch that was said.
+    heard: Vec<(Epoch, Opened)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,6 +120,17 @@ struct Setup {
     think_ns: u64,
     withdrawn_percent: u64,
     misfortunes: u64,
+}
+
+type Opened = (Key, Round, Vec<WaiterId>);
+
+/// The rounds that a message tells of.
+fn opened(message: &Message) -> Vec<Opened> {
+    match &message.body {
+        Body::Open { key, round, parties, .. } => vec![(*key, *round, parties.clone())],
+        Body::Report { opened, .. } => opened.iter().map(|r| (r.key, r.round, r.parties.clone())).collect(),
+        _ => Vec::new(),
+    }
 }
 
 const STEPS_MAX: usize = 200_000;
@@ -303,12 +316,14 @@ impl Sim {
                 .get(id.node.0 as usize)
                 .is_some_and(|n| n.engine.is_some() && id.token.0 >= n.first_token)
         };
-        let parties_of = |key: &Key| {
-            let all = self.mix.barriers.iter().filter(|_| !self.mix.quarrels);
-            all.clone().find(|(name, _)| Key::Barrier(*name) == *key).map(|(_, parties)| *parties)
-        };
-        self.oracle.check_rounds(lives, parties_of)?;
+        self.oracle.check_rounds(lives, |key| self.parties_of(key))?;
         if self.setup.misfortunes == 0 { self.oracle.check_counts() } else { Ok(()) }
+    }
+
+    /// Nothing if they don't agree.
+    fn parties_of(&self, key: &Key) -> Option<u32> {
+        let mut all = self.mix.barriers.iter().filter(|_| !self.mix.quarrels);
+        all.find(|(name, _)| Key::Barrier(*name) == *key).map(|(_, parties)| *parties)
     }
 
     fn step(&mut self, node: usize, what: What) -> Result<(), Violation> {
@@ -348,6 +363,11 @@ impl Sim {
             } => matches!(ask, Ask::Notify { again: false, .. }).then_some(*word),
             _ => None,
         };
+        if let Input::Message { message, .. } = &input {
+            // Also for later: it may be of an epoch that the node has yet to be told of.
+            let told = opened(message).into_iter().map(|round| (message.epoch, round));
+            self.nodes[node].heard.extend(told);
+        }
         let Some(engine) = &mut self.nodes[node].engine else { return Ok(()) };
         let verbose = std::env::var_os("SCIFS_VERBOSE").is_some();
         if verbose {
@@ -433,17 +453,24 @@ impl Sim {
 
     fn perform(&mut self, node: usize, effects: Vec<Effect>) -> Result<(), Violation> {
         let me = MemberNo(node as u32);
-        let mut through: BTreeMap<Key, BTreeSet<WaiterId>> = BTreeMap::new();
+        let at = &self.nodes[node];
+        let now = at.engine.as_ref().map(SyncEngine::epoch);
+        let heard = at.heard.iter().filter(|(epoch, _)| Some(*epoch) == now).map(|(_, round)| round.clone());
+        let mut rounds: Vec<Opened> = heard.collect();
+        let mut through: BTreeMap<Key, BTreeMap<WaiterId, u32>> = BTreeMap::new();
         for effect in effects {
             match effect {
-                Effect::Send { to, message } => self.send(me, to, message)?,
+                Effect::Send { to, message } => {
+                    rounds.extend(opened(&message));
+                    self.send(me, to, message)?;
+                }
                 Effect::Look { token, look } => {
                     let after = self.random.between(0, 50_000);
                     self.at(after, node, What::Read { token, look });
                 }
                 Effect::Ended { token, how } => {
-                    if let Some(key) = self.ended(node, token, how)? {
-                        through.entry(key).or_default().insert(WaiterId { node: me, token });
+                    if let (Some(key), Ok(told)) = (self.ended(node, token, how)?, how) {
+                        through.entry(key).or_default().insert(WaiterId { node: me, token }, told);
                     }
                 }
                 Effect::Distrust { peer, why } => {
@@ -452,7 +479,10 @@ impl Sim {
                 Effect::Rejoin => return Err(Violation::Distrust(node, "views out of order".into())),
             }
         }
-        through.into_iter().for_each(|(key, parties)| self.oracle.passed(key, parties));
+        for (key, parties) in through {
+            let expected = self.parties_of(&key);
+            self.oracle.passed(key, &parties, &rounds, expected)?;
+        }
         Ok(())
     }
 
@@ -495,9 +525,6 @@ impl Sim {
         let again: Message = decode(bytes).map_err(|e| Violation::Codec(e.to_string()))?;
         if again != message {
             return Err(Violation::Codec(format!("{message:?}")));
-        }
-        if let Body::Open { key, round, parties, .. } = &message.body {
-            self.oracle.opens(*key, *round, parties);
         }
         let cut = self.cut.get(&(from, to)).is_some_and(|until| message.epoch < *until);
         let Some(receiver) = self.nodes.get(to.0 as usize).filter(|n| n.engine.is_some() && !cut) else {
