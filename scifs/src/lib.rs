@@ -20,3 +20,4 @@ pub mod notify;
 pub mod options;
 pub mod sync;
 pub mod tools;
+pub mod vm;

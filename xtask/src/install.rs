@@ -1,4 +1,4 @@
-//! `cargo xtask install`: puts the command, what explains it and what starts it into a prefix, or takes them away again.
+//! `cargo xtask install`: puts the command, its libraries, what explains them and what starts them into a prefix, or takes them away again.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::cargo::build_release;
 use crate::error::{Doing, Error, output_of};
 use crate::paths;
+use crate::setup::is_root;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -20,23 +21,30 @@ pub(crate) struct Options {
 }
 
 /// Below the prefix, and what prints it or where it comes from.
-const FILES: [(&str, Origin); 7] = [
-    ("bin/scifs", Origin::Program),
+const FILES: [(&str, Origin); 12] = [
+    ("bin/scifs", Origin::Built),
+    ("lib/libscifs.so", Origin::Built),
+    ("lib/libscifs.a", Origin::Built),
+    ("lib/libscifs_preload.so", Origin::Built),
+    ("include/scifs.h", Origin::Source("client/include/scifs.h")),
+    ("lib/pkgconfig/scifs.pc", Origin::Template("scifs.pc")),
     ("share/man/man8/scifs.8", Origin::Said(&["manual"])),
     ("share/bash-completion/completions/scifs", Origin::Said(&["completions", "bash"])),
     ("share/zsh/site-functions/_scifs", Origin::Said(&["completions", "zsh"])),
     ("share/fish/vendor_completions.d/scifs.fish", Origin::Said(&["completions", "fish"])),
-    ("lib/systemd/system/scifs@.service", Origin::Unit("scifs@.service")),
-    ("lib/systemd/system/scifs-node.service", Origin::Unit("scifs-node.service")),
+    ("lib/systemd/system/scifs@.service", Origin::Template("scifs@.service")),
+    ("lib/systemd/system/scifs-node.service", Origin::Template("scifs-node.service")),
 ];
 
 enum Origin {
-    /// The release binary.
-    Program,
+    /// By cargo, under the same name in its folder for releases.
+    Built,
+    /// A file of the source tree as it is.
+    Source(&'static str),
     /// What it prints.
     Said(&'static [&'static str]),
     /// A template in `packaging/`.
-    Unit(&'static str),
+    Template(&'static str),
 }
 
 pub(crate) fn run(options: &Options) -> Result<u8, Error> {
@@ -45,29 +53,38 @@ pub(crate) fn run(options: &Options) -> Result<u8, Error> {
         return remove(&prefix);
     }
     println!("Building scifs (the first time, this takes some minutes) ...");
-    build_release(&["scifs"])?;
+    build_release(&["scifs", "scifs-c", "scifs-preload"])?;
     for (name, origin) in &FILES {
         let path = prefix.join(name);
-        put(
-            &path,
-            &content(origin, &prefix)?,
-            if matches!(origin, Origin::Program) { 0o755 } else { 0o644 },
-        )?;
+        put(&path, &content(name, origin, &prefix)?, mode(name))?;
         println!("  {}", path.display());
+    }
+    if prefix.starts_with("/usr") && is_root() {
+        // The loader keeps a list of what is where.
+        output_of(&mut Command::new("/sbin/ldconfig"))?;
     }
     println!("Try: mount -t fuse scifs /mnt && scifs status /mnt; man scifs");
     Ok(0)
 }
 
-fn content(origin: &Origin, prefix: &Path) -> Result<Vec<u8>, Error> {
-    let program = paths::target().join("release/scifs");
+fn mode(name: &str) -> u32 {
+    if name.starts_with("bin/") || name.ends_with(".so") { 0o755 } else { 0o644 }
+}
+
+fn content(name: &str, origin: &Origin, prefix: &Path) -> Result<Vec<u8>, Error> {
+    let release = paths::target().join("release");
+    let read = |path: PathBuf| fs::read(&path).doing(|| format!("read {}", path.display()));
     match origin {
-        Origin::Program => fs::read(&program).doing(|| format!("read {}", program.display())),
-        Origin::Said(arguments) => Ok(output_of(Command::new(&program).args(*arguments))?.stdout),
-        Origin::Unit(name) => {
+        Origin::Built => read(release.join(Path::new(name).file_name().unwrap_or_default())),
+        Origin::Source(path) => read(paths::workspace().join(path)),
+        Origin::Said(arguments) => {
+            Ok(output_of(Command::new(release.join("scifs")).args(*arguments))?.stdout)
+        }
+        Origin::Template(name) => {
             let path = paths::workspace().join("packaging").join(name);
             let text = fs::read_to_string(&path).doing(|| format!("read {}", path.display()))?;
-            Ok(text.replace("@PREFIX@", &prefix.to_string_lossy()).into_bytes())
+            let text = text.replace("@PREFIX@", &prefix.to_string_lossy());
+            Ok(text.replace("@VERSION@", env!("CARGO_PKG_VERSION")).into_bytes())
         }
     }
 }
@@ -102,10 +119,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_has_the_prefix_and_nothing_is_left_to_fill_in() {
-        for (_, origin) in FILES.iter().filter(|(_, origin)| matches!(origin, Origin::Unit(_))) {
-            let text = String::from_utf8(content(origin, Path::new("/opt/x")).unwrap()).unwrap();
-            assert!(text.contains("ExecStart=/opt/x/bin/scifs ") && !text.contains("@PREFIX@"), "{text}");
+    fn a_template_has_the_prefix_and_nothing_is_left_to_fill_in() {
+        for (name, origin) in FILES.iter().filter(|(_, origin)| matches!(origin, Origin::Template(_))) {
+            let text = String::from_utf8(content(name, origin, Path::new("/opt/x")).unwrap()).unwrap();
+            let expected =
+                if name.ends_with(".pc") { "prefix=/opt/x\n" } else { "ExecStart=/opt/x/bin/scifs " };
+            assert!(
+                text.contains(expected) && !text.contains("@PREFIX@") && !text.contains("@VERSION@"),
+                "{text}"
+            );
         }
+    }
+
+    #[test]
+    fn the_header_is_in_the_tree() {
+        let header = content("include/scifs.h", &Origin::Source("client/include/scifs.h"), Path::new("/x"));
+        assert!(String::from_utf8(header.unwrap()).unwrap().contains("scifs_map"));
     }
 }

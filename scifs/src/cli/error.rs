@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::create::CreateError;
 use super::dev::DevError;
+use super::exec::ExecError;
 use super::mount::PointError;
 use super::stat::StatError;
 use super::umount::UmountError;
@@ -44,7 +45,11 @@ pub(super) enum CliError {
     #[error(transparent)]
     Create(#[from] CreateError),
     #[error(transparent)]
+    Exec(#[from] ExecError),
+    #[error(transparent)]
     Dev(#[from] DevError),
+    #[error("cannot stand in for the daemon: {0}")]
+    Keeper(io::Error),
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
     #[error("cannot start the background process {program}: {source}")]
@@ -79,6 +84,7 @@ impl CliError {
             Self::Umount(error) => error.exit(),
             Self::Stat(error) => error.exit(),
             Self::Create(error) => error.exit(),
+            Self::Exec(error) => error.exit(),
             Self::Dev(error) => error.exit(),
             Self::Reported { exit, .. } => *exit,
             Self::Died(_) => Exit::Internal,
@@ -93,6 +99,7 @@ impl CliError {
             | Self::Background { .. }
             | Self::Detach(_)
             | Self::Table(_)
+            | Self::Keeper(_)
             | Self::Signals(_) => Exit::System,
         }
     }

@@ -31,7 +31,10 @@ Examples:
 
   A segment at an address that is the same on every node:
     scifs create /dsm/heap --size 1T
-    scifs stat /dsm/heap";
+    scifs stat /dsm/heap
+
+  A program that maps files of a mount, by the fast path:
+    scifs exec -- python3 job.py /dsm/heap   (--verbose says what each mapping gets)";
 
 macro_rules! node_options {
     () => {
@@ -93,6 +96,8 @@ The first two can be set while the file is empty.";
 pub(super) const ENVIRONMENT: &str = "\
   SCIFS_LOG          what is logged: a level (error, warn, info, debug, trace), or warn,scios::verbs=debug
   SCIFS_RUNTIME_DIR  the folder of the control sockets, instead of the one below
+  SCIFS_MOUNT        the mount that libscifs asks where no mapped file says which
+  SCIFS_PRELOAD      the library that scifs exec loads into the program, if it isn't found
   NOTIFY_SOCKET      where systemd is told that the node serves, and that it stops";
 
 pub(super) const FILES: &str = "\

@@ -6,6 +6,7 @@ mod completions;
 mod create;
 mod dev;
 mod error;
+mod exec;
 mod help;
 mod leave;
 mod manual;
@@ -20,6 +21,7 @@ mod umount;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Exit;
+use crate::vm::keeper;
 use error::CliError;
 
 #[derive(Debug, Parser)]
@@ -46,6 +48,7 @@ enum Command {
     Status(ask::StatusArgs),
     Stat(stat::Args),
     Create(create::Args),
+    Exec(exec::Args),
     Ping(ask::PingArgs),
     Leave(leave::Args),
     Node(node::Args),
@@ -56,6 +59,9 @@ enum Command {
     Manual(manual::Args),
     #[command(hide = true)]
     Guard(mount::GuardArgs),
+    /// Stand in for a daemon that has ended, until the last program that shared its memory has
+    #[command(hide = true)]
+    Keeper,
 }
 
 /// The whole command line as clap sees it.
@@ -83,6 +89,7 @@ pub fn run() -> Exit {
         Some(Command::Status(args)) => ask::status(&args),
         Some(Command::Stat(args)) => stat::run(&args),
         Some(Command::Create(args)) => create::run(&args),
+        Some(Command::Exec(args)) => exec::run(&args),
         Some(Command::Ping(args)) => ask::ping(&args),
         Some(Command::Leave(args)) => leave::run(&args),
         Some(Command::Node(args)) => node::run(&args),
@@ -90,6 +97,7 @@ pub fn run() -> Exit {
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Manual(_)) => manual::run(),
         Some(Command::Guard(args)) => mount::guard(&args),
+        Some(Command::Keeper) => keep(),
     };
     match result {
         Ok(()) => Exit::Success,
@@ -98,6 +106,10 @@ pub fn run() -> Exit {
             error.exit()
         }
     }
+}
+
+fn keep() -> Result<(), CliError> {
+    keeper::run().map_err(CliError::Keeper)
 }
 
 /// What a command prints. A reader that has seen enough (`| head`) is no error.

@@ -12,6 +12,7 @@ use scios::memory::{MemoryError, RegionSlice};
 
 use super::fault::PageFault;
 use super::file::File;
+use super::programs::ProgramFault;
 use crate::coherence::Mode;
 
 pub(super) type AccessDone = Box<dyn FnOnce(Result<Vec<u8>, PageFault>) + Send>;
@@ -21,6 +22,7 @@ pub(super) type MapDone = Box<dyn FnOnce(Result<&[u8], PageFault>) + Send>;
 pub(super) enum Waiting {
     Access(Arc<Access>),
     Map(MapRead),
+    Program(ProgramFault),
     /// A page that is fetched ahead.
     Nobody,
 }
@@ -79,6 +81,17 @@ impl Access {
             Mode::Read => frame.read_to(bytes),
             Mode::Write => frame.write_from(bytes),
         }
+    }
+
+    /// Copies the part of the range that lies in this page out of the page's bytes.
+    pub(super) fn read_from(&self, page: u32, from: &[u8]) -> Result<(), MemoryError> {
+        let Some(part) = part_of(self.offset, self.length, page) else { return Ok(()) };
+        let mut bytes = self.bytes.lock();
+        let into = bytes.get_mut(part.in_range..part.in_range + part.bytes);
+        if let (Some(into), Some(from)) = (into, from.get(part.in_page..part.in_page + part.bytes)) {
+            into.copy_from_slice(from);
+        }
+        Ok(())
     }
 
     /// Whether a write leaves nothing of the page as it was.

@@ -20,6 +20,7 @@ use scios::verbs::DownReason;
 use scios::{Nanos, NodeId};
 
 use super::asking::answer;
+use super::awake::Awake;
 use super::census::Census;
 use super::eviction::Evicting;
 use super::files::Files;
@@ -29,6 +30,7 @@ use super::limits::{HOLD_MIN, SHARDS, WAIT_HERE_MAX};
 use super::metrics::Metrics;
 use super::peers::Peers;
 use super::placement::{FreeMemory, Roomy};
+use super::programs::{NoPrograms, Programs};
 use super::revoker::Revoker;
 use super::shard::{Shard, Stranger, number_of};
 use super::survey::Survey;
@@ -45,10 +47,14 @@ pub struct PagesConfig {
     pub rpc: Arc<Rpc>,
     pub files: Arc<Files>,
     pub cache: Arc<dyn KernelCache>,
+    /// None by default.
+    pub programs: Arc<dyn Programs>,
     pub membership: Arc<dyn Membership>,
     pub hold_min: Duration,
     /// Who becomes home; by default who touches first, while it has room.
     pub placement: Option<Arc<dyn Placement>>,
+    /// Whether this machine's processors may be kept from sleeping while pages come and go.
+    pub stays_awake: bool,
 }
 
 impl fmt::Debug for PagesConfig {
@@ -65,7 +71,9 @@ impl PagesConfig {
         membership: Arc<dyn Membership>,
     ) -> Self {
         let (rpc, files) = (Arc::clone(rpc), Arc::clone(files));
-        Self { rpc, files, cache, membership, hold_min: HOLD_MIN, placement: None }
+        let programs = Arc::new(NoPrograms);
+        let (hold_min, placement, stays_awake) = (HOLD_MIN, None, false);
+        Self { rpc, files, cache, programs, membership, hold_min, placement, stays_awake }
     }
 }
 
@@ -76,10 +84,12 @@ pub struct Pages {
     pub(super) peers: Peers,
     pub(super) timers: Timers,
     pub(super) cache: Arc<dyn KernelCache>,
+    pub(super) programs: Arc<dyn Programs>,
     pub(super) membership: Arc<dyn Membership>,
     pub(super) revoker: Revoker,
     pub(super) settler: Revoker,
     pub(super) evicting: Evicting,
+    pub(super) awake: Awake,
     pub(super) gate: Gate,
     pub(super) free: Arc<FreeMemory>,
     /// As many pages of zeros as one message carries.
@@ -95,7 +105,9 @@ pub struct Pages {
 impl Pages {
     /// Registers with the endpoint, which has not been started.
     pub fn new(config: PagesConfig) -> Result<Arc<Self>, MemoryError> {
-        let PagesConfig { rpc, files, cache, membership, hold_min, placement } = config;
+        let PagesConfig { rpc, files, cache, programs, membership, hold_min, placement, stays_awake } =
+            config;
+        let awake = if stays_awake { Awake::start(Arc::clone(rpc.fabric())) } else { Awake::never() };
         let free = Arc::new(FreeMemory::default());
         let placement = placement.unwrap_or_else(|| Arc::new(Roomy::new(&free)));
         let zeros = Region::new("scifs-zeros", PAGE_BYTES as u64)?.whole();
@@ -107,7 +119,9 @@ impl Pages {
             revoker: Revoker::start("revoker", pages, cache.workers().saturating_sub(1)),
             settler: Revoker::start("settler", pages, 0),
             evicting: Evicting::start(pages),
+            awake,
             cache,
+            programs,
             membership,
             gate: Gate::default(),
             free,
@@ -190,6 +204,7 @@ impl Pages {
             next: Default::default(),
             freed: Vec::new(),
             file: None,
+            filled: Default::default(),
         };
         let result = act(&mut turn);
         turn.end();
@@ -216,12 +231,16 @@ impl Pages {
             for read in this.read_again {
                 self.ask_map(read, &mut after);
             }
+            for fault in this.program_again {
+                self.ask_for_program(fault, &mut after);
+            }
             for node in this.distrusted {
                 self.peers.disconnect(node);
             }
             if this.rejoin {
                 self.membership.rejoin("a view of the cluster was skipped");
             }
+            self.take_from_programs(this.program_drops, &mut after);
             self.revoke(this.drops, &mut after);
             self.set_timers(this.timers, &mut after);
             self.peers.dial_new();
@@ -285,6 +304,7 @@ impl Pages {
             Body::Report(_) | Body::Farewell(_) | Body::Heard => message.page.index as usize % SHARDS,
             _ => number_of(message.page.extent()),
         };
+        self.awake.heard(self.now());
         let mut after = After::default();
         let carried = Some((message.page, body));
         self.turn(number, carried, &mut after, |turn| turn.message(node, message, body));

@@ -2,8 +2,12 @@
 
 mod bad_input;
 mod dev;
+mod exec;
 mod files;
+mod libscifs;
 mod mounting;
+mod programs;
 mod services;
 mod support;
+mod syscalls;
 mod teaching;

@@ -85,6 +85,17 @@ impl SegmentMemory {
         self.charge(page, Need::Obliged).ok_or_else(|| self.budget.refuse(1))
     }
 
+    /// Puts the bytes of adjacent pages into their frames, charging those that are not populated as `populate_obliged` does. One
+    /// system call for all: a frame that is new is neither zeroed nor mapped here for it.
+    pub fn fill(&self, first: u64, bytes: &[u8]) -> Result<(), MemoryError> {
+        let pages = (bytes.len() / PAGE_BYTES) as u64;
+        check(first.saturating_add(pages.saturating_sub(1)))?;
+        for page in first..first + pages {
+            self.charge(page, Need::Obliged).ok_or_else(|| self.budget.refuse(1))?;
+        }
+        self.file.write(first * PAGE_BYTES as u64, bytes)
+    }
+
     /// True: charged now; false: it was before; nothing: there is no frame for it.
     fn charge(&self, page: u64, need: Need) -> Option<bool> {
         // Charge and bit change together, so that threads that populate one page charge it once.
@@ -106,6 +117,16 @@ impl SegmentMemory {
 
     pub fn resident_pages(&self) -> u64 {
         self.resident.lock().count()
+    }
+
+    /// Takes a resident page from every process that maps it, this one too. Its bytes stay; the caller sees to it that nobody
+    /// changes them meanwhile.
+    pub fn unmap(&self, page: u64) -> Result<(), MemoryError> {
+        let mut bytes = [0; PAGE_BYTES];
+        self.page(page)?.read_to(&mut bytes)?;
+        let at = page * PAGE_BYTES as u64;
+        self.file.punch(at, PAGE_BYTES as u64)?;
+        self.file.write(at, &bytes)
     }
 
     /// Gives back those of `pages` that are resident: their bytes are gone. Returns how many.
