@@ -43,7 +43,11 @@ impl LifeAbove {
         link.rpc.get_or_init(|| Arc::clone(parts.rpc));
         let membership = Arc::clone(&link) as Arc<dyn Membership>;
         let config = PagesConfig::new(parts.rpc, files, cache, membership);
+<<<<<<< HEAD
+        let pages = Pages::new(PagesConfig { stays_awake: true, ..config })?;
+=======
         let pages = Pages::new(PagesConfig { programs, ..config })?;
+>>>>>>> main
         pages.show(parts.registry);
         let names = NamesClient::new(parts.rpc, founding, patience, watch);
         let (locks_mail, waits_mail) = (Mail::new(&pages, &link), Mail::new(&pages, &link));

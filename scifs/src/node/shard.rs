@@ -8,6 +8,7 @@ use scios::NodeId;
 use super::access::Waiting;
 use super::limits::SHARDS;
 use super::peers::Roster;
+use super::spare::Spare;
 use super::tokens::Tokens;
 use crate::coherence::{Engine, ExtentId, Message, PageId};
 
@@ -22,10 +23,15 @@ pub(super) struct Shard {
     pub(super) strangers: VecDeque<Stranger>,
     /// Pages that the kernel is dropping, and whether it has asked for the page again in the meantime.
     pub(super) dropping: HashMap<PageId, bool>,
+<<<<<<< HEAD
+    /// Frames without a page.
+    pub(super) spare: Spare,
+=======
     /// Pages that programs are not given for the moment.
     pub(super) withheld: HashSet<PageId>,
     /// Frames without a page, oldest first.
     pub(super) spare: VecDeque<PageId>,
+>>>>>>> main
 }
 
 pub(super) struct Stranger {
