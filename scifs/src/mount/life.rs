@@ -43,11 +43,7 @@ impl LifeAbove {
         link.rpc.get_or_init(|| Arc::clone(parts.rpc));
         let membership = Arc::clone(&link) as Arc<dyn Membership>;
         let config = PagesConfig::new(parts.rpc, files, cache, membership);
-<<<<<<< HEAD
-        let pages = Pages::new(PagesConfig { stays_awake: true, ..config })?;
-=======
-        let pages = Pages::new(PagesConfig { programs, ..config })?;
->>>>>>> main
+        let pages = Pages::new(PagesConfig { programs, stays_awake: true, ..config })?;
         pages.show(parts.registry);
         let names = NamesClient::new(parts.rpc, founding, patience, watch);
         let (locks_mail, waits_mail) = (Mail::new(&pages, &link), Mail::new(&pages, &link));

@@ -71,12 +71,9 @@ impl PagesConfig {
         membership: Arc<dyn Membership>,
     ) -> Self {
         let (rpc, files) = (Arc::clone(rpc), Arc::clone(files));
-<<<<<<< HEAD
-        Self { rpc, files, cache, membership, hold_min: HOLD_MIN, placement: None, stays_awake: false }
-=======
         let programs = Arc::new(NoPrograms);
-        Self { rpc, files, cache, programs, membership, hold_min: HOLD_MIN, placement: None }
->>>>>>> main
+        let (hold_min, placement, stays_awake) = (HOLD_MIN, None, false);
+        Self { rpc, files, cache, programs, membership, hold_min, placement, stays_awake }
     }
 }
 
@@ -108,12 +105,9 @@ pub struct Pages {
 impl Pages {
     /// Registers with the endpoint, which has not been started.
     pub fn new(config: PagesConfig) -> Result<Arc<Self>, MemoryError> {
-<<<<<<< HEAD
-        let PagesConfig { rpc, files, cache, membership, hold_min, placement, stays_awake } = config;
+        let PagesConfig { rpc, files, cache, programs, membership, hold_min, placement, stays_awake } =
+            config;
         let awake = if stays_awake { Awake::start(Arc::clone(rpc.fabric())) } else { Awake::never() };
-=======
-        let PagesConfig { rpc, files, cache, programs, membership, hold_min, placement } = config;
->>>>>>> main
         let free = Arc::new(FreeMemory::default());
         let placement = placement.unwrap_or_else(|| Arc::new(Roomy::new(&free)));
         let zeros = Region::new("scifs-zeros", PAGE_BYTES as u64)?.whole();

@@ -23,15 +23,10 @@ pub(super) struct Shard {
     pub(super) strangers: VecDeque<Stranger>,
     /// Pages that the kernel is dropping, and whether it has asked for the page again in the meantime.
     pub(super) dropping: HashMap<PageId, bool>,
-<<<<<<< HEAD
-    /// Frames without a page.
-    pub(super) spare: Spare,
-=======
     /// Pages that programs are not given for the moment.
     pub(super) withheld: HashSet<PageId>,
-    /// Frames without a page, oldest first.
-    pub(super) spare: VecDeque<PageId>,
->>>>>>> main
+    /// Frames without a page.
+    pub(super) spare: Spare,
 }
 
 pub(super) struct Stranger {
