@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::programs::{
     Kind, LOCK_READ, LOCK_WRITE, NOWAIT, PROT_READ, PROT_READ_WRITE, Pair, Told, compiled, libraries,
 };
-use crate::support::{Place, succeeded};
+use crate::support::{Place, SMALL, succeeded};
 
 /// What `scifs_how` says of the fast path.
 const FAST: &str = "userfaultfd";
@@ -268,4 +268,45 @@ fn users_without_userfaultfd_are_told_what_to_do_and_share_through_the_kernel() 
         other.ask(&format!("store {at} 5"));
         assert_eq!(user.number(&format!("load {at}")), 5);
     }
+}
+
+/// Following forks takes CAP_SYS_PTRACE, which the node of a user other than root doesn't have.
+#[test]
+fn where_the_node_cannot_follow_forks_children_share_all_the_same() {
+    let place = Place::new("lib-no-ptrace");
+    let point = place.point("ant");
+    let mut mount = Command::new("setpriv");
+    mount.args([
+        "--bounding-set",
+        "-sys_ptrace",
+        "--inh-caps",
+        "-sys_ptrace",
+        env!("CARGO_BIN_EXE_scifs"),
+        &point,
+    ]);
+    mount.args(["-o", &format!("name=ant,{SMALL}")]).env("SCIFS_RUNTIME_DIR", place.runtime());
+    succeeded(&mount.output().unwrap(), "mount without CAP_SYS_PTRACE");
+    let file = format!("{point}/file");
+    place.ok(&["create", &file, "--size", "64K"]);
+    let program = compiled(&place, Kind::Shared);
+    let (mut one, mut other) = (Told::start(Command::new(&program)), Told::start(Command::new(&program)));
+    let at = one.number(&format!("map {file} {PROT_READ_WRITE}"));
+    assert_eq!(one.ask(&format!("how {at}")), FAST);
+    other.number(&format!("map {file} {PROT_READ_WRITE}"));
+    other.ask(&format!("store {at} 5"));
+    assert_eq!(one.ask(&format!("fork {at} 6")), "0 11");
+    assert_eq!(other.number(&format!("load {at}")), 11);
+
+    // A program that can't do that for itself goes through the kernel.
+    let plain = compiled(&place, Kind::Plain);
+    let mut exec = place.command(&["exec", "-v", plain.to_str().unwrap()]);
+    let log = place.path("log");
+    let mut told = Told::start({
+        exec.stderr(std::fs::File::create(&log).unwrap());
+        exec
+    });
+    let there = told.number(&format!("mmap {file} 2 3 1 65536 0 0"));
+    assert_eq!(told.ask(&format!("fork {there} 1")), "0 12");
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(said.contains("by the kernel, since its node runs without the right to follow forks"), "{said}");
 }
