@@ -134,11 +134,17 @@ impl Pages {
         for run in leaving.chunk_by(alike) {
             let Some(first) = run.first() else { continue };
             let pages = Run { first: first.page, pages: run.len() as u16 };
+            let begun = tracing::enabled!(target: "scifs::fault", tracing::Level::TRACE).then(Instant::now);
             if first.written {
                 self.programs.protect(inode_of(first.page), first.page.index, u32::from(pages.pages));
             }
+            let protected = begun.map(|begun| begun.elapsed());
             let number = number_of(first.page.extent());
             self.turn(number, None, after, |turn| turn.leave_programs(pages, first.left));
+            if let (Some(begun), Some(protect)) = (begun, protected) {
+                let unmap = begun.elapsed() - protect;
+                tracing::trace!(target: "scifs::fault", ?pages, left = ?first.left, ?protect, ?unmap, "taken from programs");
+            }
         }
     }
 

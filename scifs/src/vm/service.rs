@@ -34,6 +34,9 @@ use crate::coherence::Mode;
 use crate::fuse::files::{Attaching, Wanted};
 use crate::node::{self, Granted, Programs};
 
+/// Where the stages of every fault are told, for whoever wants to know where the time goes.
+const TRACE: &str = "scifs::fault";
+
 #[derive(Debug, Error)]
 pub enum VmError {
     #[error("cannot watch programs that share memory: {0}; is the limit of open files (ulimit -n) reached?")]
@@ -255,9 +258,15 @@ impl Vm {
         let Some(pages) = self.up.pages() else { return self.put_off(process, fault.address) };
         let (vm, process, mode) = (self.me.clone(), Arc::clone(process), mode_of(&fault));
         let file = Arc::clone(&shared.file);
+        let asked = tracing::enabled!(target: TRACE, tracing::Level::TRACE).then(Instant::now);
         pages.map_for_program(&file, (place.page, pages_max), mode, move |result| {
             if let Some(vm) = vm.upgrade() {
+                let granted = asked.map(|_| Instant::now());
                 vm.answer(&process, fault, place, &shared, result);
+                if let (Some(asked), Some(granted)) = (asked, granted) {
+                    let (wait, map) = (granted - asked, granted.elapsed());
+                    tracing::trace!(target: TRACE, ?place, ?mode, ?wait, ?map, "a fault of a program");
+                }
             }
         });
     }
