@@ -6,7 +6,9 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::shared::clock::now_ns;
-use crate::shared::mapped::{Access, Mapped, Width};
+use crate::shared::mapped::{Access, Width};
+use crate::shared::surface::Surface;
+use crate::shared::team;
 
 /// Where a page moves in no time, processes still need some to meet.
 const DELAY_LOG2: (u64, u64) = (7, 17);
@@ -21,14 +23,19 @@ pub fn delay_log2(move_ns: u64) -> (u64, u64) {
     (log2.saturating_sub(1).clamp(DELAY_LOG2.0, high - 3), high)
 }
 
+/// The life of a process that measures how long a page takes to move.
+pub fn serve(surface: Surface, folders: &[PathBuf]) -> io::Result<()> {
+    team::serve(|_| move_ns(surface, folders).map(|ns| ns.to_string()).map_err(|error| error.to_string()))
+}
+
 /// The median time of a store to a page that another directory has just stored to.
-pub fn move_ns(folders: &[PathBuf]) -> io::Result<u64> {
+fn move_ns(surface: Surface, folders: &[PathBuf]) -> io::Result<u64> {
     let name = format!("litmus-pace-{}", std::process::id());
     let first = folders.first().ok_or(io::ErrorKind::NotFound)?.join(&name);
     File::create_new(&first)?.set_len(4096)?;
     let map = |folder: &PathBuf| {
         let file = File::options().read(true).write(true).open(folder.join(&name))?;
-        Mapped::shared(file, 4096, Access::ReadWrite)
+        surface.map(file, 4096, Access::ReadWrite)
     };
     let mapped = folders.iter().map(map).collect::<io::Result<Vec<_>>>()?;
     let store = |index: usize| {

@@ -11,6 +11,7 @@ use super::shapes;
 use crate::model::random::Random;
 use crate::shared::clock::wait_until;
 use crate::shared::mapped::{Access, Mapped, Width};
+use crate::shared::surface::Surface;
 use crate::shared::team;
 
 /// One round of one thread. Everything random in it follows from the seed.
@@ -61,14 +62,14 @@ pub fn file_path(folder: &Path, stem: &str, file: usize) -> PathBuf {
 }
 
 /// The life of a process that plays threads.
-pub fn serve(control: &Path, folders: &[PathBuf]) -> std::io::Result<()> {
+pub fn serve(surface: Surface, control: &Path, folders: &[PathBuf]) -> std::io::Result<()> {
     let control = Control::open(control)?;
     team::serve(|line| {
         let order = Order::parse(line).ok_or_else(|| format!("not an order: {line}"))?;
         let program =
             shapes::find(&order.test).ok_or_else(|| format!("no shape is called {}", order.test))?;
         let folder = folders.get(order.node).ok_or("no such node")?;
-        let files = Files::open(&program, &order, folder)?;
+        let files = Files::open(surface, &program, &order, folder)?;
         Player { control: &control, program: &program, order: &order, files: &files }.play()?;
         Ok("played".into())
     })
@@ -77,7 +78,7 @@ pub fn serve(control: &Path, folders: &[PathBuf]) -> std::io::Result<()> {
 struct Files(Vec<(File, Mapped, bool)>);
 
 impl Files {
-    fn open(program: &Program, order: &Order, folder: &Path) -> Result<Self, String> {
+    fn open(surface: Surface, program: &Program, order: &Order, folder: &Path) -> Result<Self, String> {
         let variables = program.variables();
         let bytes = order.layout.file_bytes(variables, order.instances);
         let open = |index: usize| {
@@ -88,7 +89,7 @@ impl Files {
             let told = |error: std::io::Error| format!("{}: {error}", path.display());
             let file = File::options().read(true).write(writable).open(&path).map_err(told)?;
             let access = if writable { Access::ReadWrite } else { Access::Read };
-            let mapped = Mapped::shared(&file, bytes, access).map_err(told)?;
+            let mapped = surface.map(&file, bytes, access).map_err(told)?;
             Ok::<_, String>((file, mapped, writable))
         };
         Ok(Self((0..order.layout.files(variables)).map(open).collect::<Result<_, _>>()?))
