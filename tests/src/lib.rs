@@ -10,4 +10,5 @@ pub mod locks;
 pub mod model;
 pub mod mutations;
 pub mod posix;
+pub mod scattered;
 pub mod shared;

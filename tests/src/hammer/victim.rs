@@ -33,6 +33,7 @@ const DEATH: Duration = Duration::from_secs(5);
 const VISIT: usize = 8;
 
 /// Words that the processes of a storm share besides the file.
+#[derive(Debug)]
 pub struct Control {
     memory: Mapped,
     file: OwnedFd,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::control::{Control, ROUND_MAX};
-use super::pace;
+use super::pace::Pace;
 use super::place::Layout;
 use super::play::{Order, file_path};
 use super::program::{Program, THREADS_MAX};
@@ -44,7 +44,7 @@ pub struct Runner<'a> {
     /// One a thread, of each surface.
     workers: Vec<(Surface, Vec<Worker>)>,
     watchdog: Watchdog,
-    delay_log2: (u64, u64),
+    pace: Pace,
     rounds: u64,
 }
 
@@ -53,9 +53,10 @@ impl<'a> Runner<'a> {
         let (control, control_path) = Control::new()?;
         let watchdog = Watchdog::start(2 * plan.patience);
         watchdog.doing("measuring how long a page takes to move");
-        let move_ns = plan.move_ns.map_or_else(|| measured_ns(plan), Ok)?;
-        let (workers, delay_log2) = (Vec::new(), pace::delay_log2(move_ns));
-        let mut runner = Self { plan, control, control_path, workers, watchdog, delay_log2, rounds: 0 };
+        let given = plan.move_ns.map(|move_ns| Pace { move_ns, call_ns: 0 });
+        let pace = given.map_or_else(|| measured(plan), Ok)?;
+        let mut runner =
+            Self { plan, control, control_path, workers: Vec::new(), watchdog, pace, rounds: 0 };
         runner.start_workers()?;
         Ok(runner)
     }
@@ -190,6 +191,7 @@ impl<'a> Round<'a> {
             Nodes::Same => vec![random.between(0, runner.plan.folders.len() as u64) as usize; threads],
         };
         let surfaces = (0..threads).map(|thread| runner.plan.surfaces.at(thread + turn)).collect();
+        let delay_log2 = runner.pace.delay_log2(program.calls());
         let sparing = random.percent(50);
         let seed = random.between(0, 1 << 40);
         let orders = nodes.into_iter().enumerate().map(|(thread, node)| Order {
@@ -200,7 +202,7 @@ impl<'a> Round<'a> {
             instances,
             sparing,
             sabotage: runner.plan.sabotage,
-            delay_log2: runner.delay_log2,
+            delay_log2,
             seed,
             stem: stem.clone(),
         });
@@ -252,8 +254,8 @@ impl<'a> Round<'a> {
     }
 }
 
-/// How long a page takes to move between threads, by the slowest of the surfaces.
-fn measured_ns(plan: &Plan) -> io::Result<u64> {
+/// How long things take between threads, by the slowest of the surfaces.
+fn measured(plan: &Plan) -> io::Result<Pace> {
     let alone = plan.place == Nodes::Same && plan.surfaces.turns() == 1;
     let nodes = if alone { 1 } else { plan.folders.len() };
     // Twice the same, so that there are two mappings.
@@ -263,10 +265,10 @@ fn measured_ns(plan: &Plan) -> io::Result<u64> {
         let mut worker = plan.surfaces.start(surface, "pace", &arguments)?;
         worker.order("measure");
         let answer = worker.answer(Instant::now() + plan.patience).map_err(io::Error::other)?;
-        answer.parse::<u64>().map_err(|_| io::Error::other(answer))
+        Pace::parse(&answer).ok_or_else(|| io::Error::other(answer))
     };
-    let times = plan.surfaces.distinct().into_iter().map(measure).collect::<io::Result<Vec<_>>>()?;
-    Ok(times.into_iter().max().unwrap_or_default())
+    let paces = plan.surfaces.distinct().into_iter().map(measure);
+    paces.reduce(|slowest, pace| Ok(slowest?.slower(pace?))).unwrap_or_else(|| Ok(Pace::default()))
 }
 
 /// Threads to nodes, as even as can be, in a random order.

@@ -92,8 +92,8 @@ fn range(word: &str) -> Option<std::ops::Range<usize>> {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Surfaces {
     /// How processes map files, in turn: by the mount (file), by `scifs exec` (vm)
-    #[arg(long = "surfaces", value_delimiter = ',', default_value = "file")]
-    list: Vec<Surface>,
+    #[arg(long, value_delimiter = ',', default_value = "file")]
+    surfaces: Vec<Surface>,
     /// What starts those of `vm`, if it isn't beside this program
     #[arg(long)]
     scifs: Option<PathBuf>,
@@ -121,11 +121,11 @@ impl Nodes {
 
 impl Surfaces {
     pub fn at(&self, turn: usize) -> Surface {
-        self.list.get(turn % self.list.len().max(1)).copied().unwrap_or(Surface::File)
+        self.surfaces.get(turn % self.surfaces.len().max(1)).copied().unwrap_or(Surface::File)
     }
 
     pub fn distinct(&self) -> Vec<Surface> {
-        let mut list = self.list.clone();
+        let mut list = self.surfaces.clone();
         list.sort_unstable();
         list.dedup();
         list
@@ -133,7 +133,7 @@ impl Surfaces {
 
     /// How many ways there are to hand them out in turn.
     pub fn turns(&self) -> usize {
-        if self.distinct().len() > 1 { self.list.len() } else { 1 }
+        if self.distinct().len() > 1 { self.surfaces.len() } else { 1 }
     }
 
     /// Of a process when processes go to so many nodes in turn: every surface gets to every node.
@@ -161,7 +161,7 @@ impl Surfaces {
 
     /// For whoever repeats a run.
     pub fn options(&self) -> String {
-        let names: Vec<_> = self.list.iter().map(|surface| surface.name()).collect();
+        let names: Vec<_> = self.surfaces.iter().map(|surface| surface.name()).collect();
         format!("--surfaces {}", names.join(","))
     }
 }
@@ -200,7 +200,7 @@ VmFlags: rd wr sh mr mw me ms sd
 
     #[test]
     fn every_surface_gets_to_every_node() {
-        let surfaces = Surfaces { list: vec![Surface::File, Surface::Vm], scifs: None };
+        let surfaces = Surfaces { surfaces: vec![Surface::File, Surface::Vm], scifs: None };
         for nodes in [2, 3, 4] {
             let seen: std::collections::HashSet<_> =
                 (0..12).map(|process| (process % nodes, surfaces.of(process, nodes))).collect();
