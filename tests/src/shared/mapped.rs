@@ -1,7 +1,8 @@
 //! A file's bytes by pointer, while other processes write them: single machine accesses of 1, 2, 4 and 8 bytes.
 //!
-//! Mapped by the C library's mmap, as programs do it: that is what `scifs exec` changes. Accesses are relaxed atomics: on x86 each is one plain `mov` (the read-modify-writes
-//! are `lock`ed instructions), so what a test sees is what the processor and the mount do, and nothing of the compiler's.
+//! Mapped by the C library's mmap, as programs do it: that is what `scifs exec` changes. Accesses are relaxed atomics: on x86
+//! each is one plain `mov` (the read-modify-writes are `lock`ed instructions), so what a test sees is what the processor and the
+//! mount do, and nothing of the compiler's.
 //! No reference into the memory ever leaves this file but to whole words that are only accessed as atomics.
 #![allow(unsafe_code)]
 
