@@ -59,7 +59,8 @@ pub fn run(plan: &Plan) -> io::Result<Done> {
         }
         if Instant::now() > deadline {
             let (programs, bytes) = (now.attached, now.memory_used);
-            let left = format!("{programs} programs and {bytes} bytes are left; there were {}", before.memory_used);
+            let left =
+                format!("{programs} programs and {bytes} bytes are left; there were {}", before.memory_used);
             return Err(io::Error::other(left));
         }
         nap(GLANCE_NS);

@@ -65,7 +65,9 @@ struct Options {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.part {
-        Some(Part::Play { surface, progress, folders }) => play::serve(surface, &progress, &folders).map(|()| 0),
+        Some(Part::Play { surface, progress, folders }) => {
+            play::serve(surface, &progress, &folders).map(|()| 0)
+        }
         None => exercise(&cli.options),
     };
     match result {
@@ -83,7 +85,8 @@ fn exercise(options: &Options) -> std::io::Result<u64> {
         return Err(std::io::Error::other("say where the nodes have the file system: --dirs DIR DIR …"));
     }
     let processes = options.processes.unwrap_or(folders.len() > 1);
-    let mut exerciser = Exerciser::new(&folders, &options.surfaces, Duration::from_secs(options.patience_s), processes)?;
+    let mut exerciser =
+        Exerciser::new(&folders, &options.surfaces, Duration::from_secs(options.patience_s), processes)?;
     let mut failed = 0;
     for seed in options.seed..options.seed.saturating_add(options.seeds) {
         let (count, maps) = (options.ops, !options.no_mmap);

@@ -75,6 +75,9 @@ struct Options {
     /// Cases whose name contains this
     #[arg(long, default_value = "")]
     only: String,
+    /// But not those whose name contains this
+    #[arg(long)]
+    skip: Option<String>,
     /// After how many seconds too many a process is said to hang
     #[arg(long, default_value_t = 30)]
     patience_s: u64,
@@ -140,7 +143,8 @@ fn report(
     name: &str,
     case: impl FnOnce() -> Result<String, Trouble>,
 ) {
-    if !name.contains(&options.only) {
+    let skipped = options.skip.as_ref().is_some_and(|skip| name.contains(skip));
+    if skipped || !name.contains(&options.only) {
         return;
     }
     match case() {

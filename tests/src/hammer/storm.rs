@@ -132,7 +132,8 @@ fn touch(case: &Case<'_>, control: &Control) -> Result<Vec<u64>, Trouble> {
         let mut worker = case.start_on(surface, "storm", &[control.path()])?;
         for node in 0..case.plan.folders.len() {
             worker.order(&format!("touch {node} {}", case.file));
-            let told = |what| Trouble::Worker { worker: 0, node, what: format!("{}: {what}", surface.name()) };
+            let told =
+                |what| Trouble::Worker { worker: 0, node, what: format!("{}: {what}", surface.name()) };
             slowest_us.push(number(&mut worker, case.plan.patience).map_err(told)? / 1000);
         }
     }
@@ -164,7 +165,9 @@ fn nothing_left(plan: &Plan, before: &Numbers) -> Result<(), Trouble> {
         });
         match left {
             None => return Ok(()),
-            Some((node, what, left)) if Instant::now() > deadline => return Err(Trouble::Left { node, what, left }),
+            Some((node, what, left)) if Instant::now() > deadline => {
+                return Err(Trouble::Left { node, what, left });
+            }
             Some(_) => nap(GLANCE_NS),
         }
     }

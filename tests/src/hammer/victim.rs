@@ -207,7 +207,11 @@ impl Hands<'_> {
     fn exec(&self, node: usize, file: &str) -> io::Result<Pid> {
         let folder = self.folders.get(node).ok_or(io::ErrorKind::NotFound)?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["stranger", "--surface", self.surface.name()]).arg(self.control_path).arg(folder).arg(file);
+        command
+            .args(["stranger", "--surface", self.surface.name()])
+            .arg(self.control_path)
+            .arg(folder)
+            .arg(file);
         let child = command.stdin(Stdio::null()).spawn()?;
         Ok(Pid::from_child(&child))
     }

@@ -14,6 +14,9 @@ use crate::shared::mapped::{Access, Mapped, Width};
 use crate::shared::surface::Surface;
 use crate::shared::team;
 
+/// Of the iterations with system calls, those in which one thread begins after the others.
+const LATE_PERCENT: u64 = 30;
+
 /// One round of one thread. Everything random in it follows from the seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
@@ -151,10 +154,16 @@ impl Player<'_> {
     fn delays_ns(&self, chance: &mut Chance, accesses: usize) -> Vec<u64> {
         let (low, high) = self.order.delay_log2;
         let scale_ns = 1 << chance.common.between(low, high + 1);
+        // A system call takes longer than a load of a page that is here: the caller would never be first.
+        let threads = self.program.threads.len() as u64;
+        let late = self.program.calls()
+            && chance.common.percent(LATE_PERCENT)
+            && chance.common.between(0, threads) == self.order.thread as u64;
+        let late_ns = if late { 3 * scale_ns } else { 0 };
         let own = &mut chance.own;
         let pauses = own.percent(70);
         let mut delay = |index| match index {
-            0 => own.between(0, scale_ns),
+            0 => late_ns + own.between(0, scale_ns),
             _ if pauses => own.between(0, 2 * scale_ns),
             _ => 0,
         };

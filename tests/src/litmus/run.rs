@@ -55,8 +55,7 @@ impl<'a> Runner<'a> {
         watchdog.doing("measuring how long a page takes to move");
         let given = plan.move_ns.map(|move_ns| Pace { move_ns, call_ns: 0 });
         let pace = given.map_or_else(|| measured(plan), Ok)?;
-        let mut runner =
-            Self { plan, control, control_path, workers: Vec::new(), watchdog, pace, rounds: 0 };
+        let mut runner = Self { plan, control, control_path, workers: Vec::new(), watchdog, pace, rounds: 0 };
         runner.start_workers()?;
         Ok(runner)
     }

@@ -181,9 +181,8 @@ impl Player {
 
     fn new(surface: Surface, folders: &[PathBuf], name: &str, maps: bool, size_max: u64) -> io::Result<Self> {
         File::create_new(folders.first().ok_or(io::ErrorKind::NotFound)?.join(name))?;
-        let open = |(node, folder): (usize, &PathBuf)| {
-            Ok((node, Node::open(surface, folder.join(name), size_max)?))
-        };
+        let open =
+            |(node, folder): (usize, &PathBuf)| Ok((node, Node::open(surface, folder.join(name), size_max)?));
         let nodes = folders.iter().enumerate().map(open).collect::<io::Result<_>>()?;
         Ok(Self::of(nodes, maps, size_max))
     }
@@ -355,7 +354,8 @@ mod tests {
     fn a_byte_that_changes_behind_the_models_back_is_found_by_both_surfaces() {
         let folder = std::env::temp_dir().join(format!("fsxr-test-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let mut player = Player::new(Surface::File, &[folder.clone(), folder.clone()], "file", true, 16 * PAGE).unwrap();
+        let mut player =
+            Player::new(Surface::File, &[folder.clone(), folder.clone()], "file", true, 16 * PAGE).unwrap();
         let step =
             Step { index: 1, node: 0, op: Op::Write, at: 5, bytes: 5000, witness: 1, witness_maps: true };
         player.step(&step).unwrap();

@@ -155,8 +155,9 @@ impl Surfaces {
         let scifs = self.scifs.clone().unwrap_or_else(beside);
         let mut exec = vec!["exec".to_owned(), "--".into(), this.display().to_string()];
         exec.append(&mut all);
-        Worker::of(&scifs, &exec)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}; see --scifs", scifs.display())))
+        Worker::of(&scifs, &exec).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}; see --scifs", scifs.display()))
+        })
     }
 
     /// For whoever repeats a run.
