@@ -17,3 +17,4 @@ pub mod node;
 pub mod notify;
 pub mod options;
 pub mod tools;
+pub mod vm;

@@ -82,6 +82,8 @@ impl ExtentId {
 impl MapperId {
     /// The kernel's page cache behind the mount. It has bytes of its own: a copy of the frame.
     pub const FILE: Self = Self(0);
+    /// The programs that map frames themselves, all of this node together.
+    pub const VM: Self = Self(1);
     /// The daemon itself, for one access to the frame (`read`, `write`, prefetch). Keeps nothing.
     pub const DIRECT: Self = Self(u32::MAX);
 

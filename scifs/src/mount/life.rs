@@ -13,7 +13,7 @@ use crate::coherence::{self, Epoch, MemberNo};
 use crate::fuse::files::Present;
 use crate::locks::{Locks, Post};
 use crate::names::{Founding, NamesClient, Watch};
-use crate::node::{Files, KernelCache, Membership, NodeMember, NodeView, Pages, PagesConfig};
+use crate::node::{Files, KernelCache, Membership, NodeMember, NodeView, Pages, PagesConfig, Programs};
 
 /// The parts of one membership, from before its endpoint starts to its end.
 pub(super) struct LifeAbove {
@@ -31,14 +31,15 @@ impl LifeAbove {
     pub(super) fn begin(
         parts: &LifeParts<'_>,
         files: &Arc<Files>,
-        cache: Arc<dyn KernelCache>,
+        (cache, programs): (Arc<dyn KernelCache>, Arc<dyn Programs>),
         watch: Arc<dyn Watch>,
         (founding, patience): (&Founding, Duration),
     ) -> Result<Self, MemoryError> {
         let link = Arc::new(ToCluster::default());
         link.rpc.get_or_init(|| Arc::clone(parts.rpc));
         let membership = Arc::clone(&link) as Arc<dyn Membership>;
-        let pages = Pages::new(PagesConfig::new(parts.rpc, files, cache, membership))?;
+        let config = PagesConfig::new(parts.rpc, files, cache, membership);
+        let pages = Pages::new(PagesConfig { programs, ..config })?;
         pages.show(parts.registry);
         let names = NamesClient::new(parts.rpc, founding, patience, watch);
         let post = LockPost { pages: Arc::clone(&pages), link: Arc::clone(&link), locks: OnceLock::new() };

@@ -11,14 +11,16 @@ use scios::memory::Memory;
 use scios::node::{AnyCluster, LifeParts, Upper};
 
 use super::life::LifeAbove;
-use crate::fuse::files::{FilesConfig, FilesService};
+use crate::fuse::files::{Attaching, FilesConfig, FilesService};
 use crate::names::Founding;
-use crate::node::Files;
+use crate::node::{Files, Programs};
+use crate::vm::Vm;
 
 /// What the first membership brings along and all later ones share.
 struct Lasting {
     files: Arc<Files>,
     service: FilesService,
+    vm: Arc<Vm>,
 }
 
 pub(super) struct Above {
@@ -56,7 +58,9 @@ impl Above {
         let files = Files::new(memory);
         let service = FilesService::start(self.config, Arc::clone(&files))
             .map_err(|error| format!("cannot start a thread: {error}"))?;
-        Ok(self.lasting.get_or_init(|| Lasting { files, service }))
+        let vm = Vm::start(service.for_programs()).map_err(|error| error.to_string())?;
+        service.set_attaching(Arc::clone(&vm) as Arc<dyn Attaching>);
+        Ok(self.lasting.get_or_init(|| Lasting { files, service, vm }))
     }
 
     fn begin_life(&self, parts: &LifeParts<'_>) -> Result<Arc<LifeAbove>, String> {
@@ -64,7 +68,9 @@ impl Above {
         self.wipe();
         let cache = lasting.service.cache();
         let watch = lasting.service.watch(parts.number);
-        LifeAbove::begin(parts, &lasting.files, cache, watch, (&self.founding, self.patience))
+        let programs = Arc::clone(&lasting.vm) as Arc<dyn Programs>;
+        lasting.vm.show(parts.registry);
+        LifeAbove::begin(parts, &lasting.files, (cache, programs), watch, (&self.founding, self.patience))
             .map(Arc::new)
             .map_err(|error| error.to_string())
     }

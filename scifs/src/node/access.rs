@@ -12,6 +12,7 @@ use scios::memory::{MemoryError, RegionSlice};
 
 use super::fault::PageFault;
 use super::file::File;
+use super::programs::ProgramFault;
 use crate::coherence::Mode;
 
 pub(super) type AccessDone = Box<dyn FnOnce(Result<Vec<u8>, PageFault>) + Send>;
@@ -21,6 +22,7 @@ pub(super) type MapDone = Box<dyn FnOnce(Result<&[u8], PageFault>) + Send>;
 pub(super) enum Waiting {
     Access(Arc<Access>),
     Map(MapRead),
+    Program(ProgramFault),
     /// A page that is fetched ahead.
     Nobody,
 }

@@ -18,7 +18,7 @@ use super::pages::Pages;
 use super::revoker::join;
 use super::shard::number_of;
 use super::turn::{After, Turn};
-use crate::coherence::{Input, MapperId, Mode, PageId, PageState};
+use crate::coherence::{Input, Mode, PageId, PageState};
 
 /// Called with whether there may be room now.
 type Job = Box<dyn FnOnce(&Arc<Pages>, bool) + Send>;
@@ -241,6 +241,7 @@ impl Pages {
             for run in join(mapped.clone()) {
                 self.take_from_kernel(run, after);
             }
+            self.drop_from_programs(mapped.clone(), after);
             for page in mapped {
                 self.turn(number_of(page.extent()), None, after, |turn| turn.input(Input::Evict { page }));
             }
@@ -253,7 +254,7 @@ impl Pages {
 enum Found {
     /// A frame was given back, or the page is on its way out.
     Leaves,
-    /// It could leave if the kernel hadn't it.
+    /// It could leave if neither the kernel nor programs had it.
     Mapped,
     Stays,
 }
@@ -273,8 +274,7 @@ impl Turn<'_> {
             self.input(Input::Evict { page });
             return Found::Leaves;
         }
-        let only_kernel = view.mappers.iter().all(|(mapper, _)| *mapper == MapperId::FILE);
-        if !only_kernel || self.shard.dropping.contains_key(&page) {
+        if self.shard.dropping.contains_key(&page) {
             return Found::Stays;
         }
         Found::Mapped

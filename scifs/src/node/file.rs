@@ -204,6 +204,15 @@ impl File {
         frames.collect()
     }
 
+    /// Takes the page's frame from whoever maps it. Its bytes stay; nobody may change them meanwhile.
+    pub(super) fn unmap(&self, page: PageId) {
+        let Some(place) = self.current(page) else { return };
+        if let Err(error) = self.memory.unmap(u64::from(page.index)) {
+            tracing::error!(%error, ?page, "a frame could not be taken from programs");
+        }
+        drop(place);
+    }
+
     /// Gives the page's frame back, unless it is another page's by now.
     pub(super) fn release(&self, page: PageId) {
         if let Some(place) = self.current(page) {

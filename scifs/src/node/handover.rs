@@ -49,7 +49,7 @@ impl Pages {
     pub fn hand_over(self: &Arc<Self>) -> Option<u64> {
         let begun = Instant::now();
         self.gate.leave();
-        self.drop_mapped(SegmentId(0)..=SegmentId(u64::MAX), |_| true);
+        self.drop_mapped(SegmentId(0)..=SegmentId(u64::MAX), |_, _| true);
         self.each_shard(|turn| turn.input(Input::Leave));
         let mut work = HandOver::new(self);
         while begun.elapsed() < HAND_OVER_MAX && work.progress.elapsed() < HAND_OVER_STALL {
@@ -142,7 +142,7 @@ impl HandOver {
         self.offered = keep;
         if !again.is_empty() {
             // What was under way when this began may have brought the kernel more.
-            pages.drop_mapped(SegmentId(0)..=SegmentId(u64::MAX), |_| true);
+            pages.drop_mapped(SegmentId(0)..=SegmentId(u64::MAX), |_, _| true);
         }
         again.sort_unstable_by_key(|offered| (offered.before, offered.page));
         for part in again.chunk_by(|a, b| a.before == b.before) {

@@ -26,7 +26,7 @@ impl Pages {
     pub fn begin_writing(self: &Arc<Self>, file: &Arc<File>) {
         let _one_at_a_time = file.opening.lock();
         if file.add_writer() {
-            let readable = |mode: Mode| mode == Mode::Read;
+            let readable = |mapper, mode| mapper == MapperId::FILE && mode == Mode::Read;
             self.drop_mapped(layout::segments(file.inode()), readable);
         }
     }
@@ -79,7 +79,7 @@ impl Pages {
     /// This node must not act until it is told to serve again: requests wait, and the kernel gets rid of its copies. Doesn't wait.
     pub fn isolate(self: &Arc<Self>) {
         self.gate.set_open(false);
-        self.settler.push(|pages| pages.drop_mapped(SegmentId(0)..=SegmentId(u64::MAX), |_| true));
+        self.settler.push(|pages| pages.drop_mapped(SegmentId(0)..=SegmentId(u64::MAX), |_, _| true));
     }
 
     /// The membership has ended: every request fails, and nothing is sent any more. Doesn't wait; `wipe` does the rest.
@@ -117,17 +117,18 @@ impl Pages {
         self.settler.stop();
     }
 
-    /// Takes pages of these segments from the kernel that it has in such a way, and waits until it has none of them.
+    /// Takes pages of these segments from the kernel and from programs that have them in such a way, and waits until they have none.
     pub(super) fn drop_mapped(
         self: &Arc<Self>,
         segments: std::ops::RangeInclusive<SegmentId>,
-        how: impl Fn(Mode) -> bool,
+        how: impl Fn(MapperId, Mode) -> bool,
     ) {
         let first = PageId { segment: *segments.start(), index: 0 };
         let last = PageId { segment: *segments.end(), index: u32::MAX };
         loop {
             let mut after = After::default();
             let (mut runs, mut others): (Vec<Run>, bool) = (Vec::new(), false);
+            let mut programs = Vec::new();
             for number in 0..self.shards.len() {
                 let found = self.turn(number, None, &mut after, |turn| {
                     let found = turn.mapped(first..=last, &how);
@@ -136,9 +137,11 @@ impl Pages {
                 });
                 let Some(found) = found else { continue };
                 others |= found.others;
+                programs.extend(found.programs);
                 runs.extend(join(found.unmarked));
             }
-            let none = runs.is_empty();
+            let none = runs.is_empty() && programs.is_empty();
+            self.drop_from_programs(programs, &mut after);
             for run in runs {
                 self.take_from_kernel(run, &mut after);
             }
@@ -158,21 +161,32 @@ impl Pages {
     }
 }
 
-/// Pages that the kernel has.
+/// Pages that the kernel or programs have.
 pub(super) struct Mapped {
+    pub(super) programs: Vec<PageId>,
     pub(super) unmarked: Vec<PageId>,
     /// There are more, which somebody is taking from the kernel already.
     pub(super) others: bool,
 }
 
 impl Turn<'_> {
-    fn mapped(&self, range: std::ops::RangeInclusive<PageId>, how: impl Fn(Mode) -> bool) -> Mapped {
-        let mut mapped = Mapped { unmarked: Vec::new(), others: false };
+    fn mapped(
+        &self,
+        range: std::ops::RangeInclusive<PageId>,
+        how: impl Fn(MapperId, Mode) -> bool,
+    ) -> Mapped {
+        let mut mapped = Mapped { programs: Vec::new(), unmarked: Vec::new(), others: false };
         let pages = self.engine().into_iter().flat_map(|engine| engine.pages_in(range.clone()));
-        let is_mapped = |mappers: &[(MapperId, Mode)]| {
-            mappers.iter().any(|(mapper, mode)| *mapper == MapperId::FILE && how(*mode))
+        let maps = |mappers: &[(MapperId, Mode)], who: MapperId| {
+            mappers.iter().any(|(mapper, mode)| *mapper == who && how(*mapper, *mode))
         };
-        for page in pages.filter(|page| is_mapped(page.mappers)) {
+        for page in pages {
+            if maps(page.mappers, MapperId::VM) {
+                mapped.programs.push(page.page);
+            }
+            if !maps(page.mappers, MapperId::FILE) {
+                continue;
+            }
             if self.shard.dropping.contains_key(&page.page) {
                 mapped.others = true;
             } else {
@@ -195,6 +209,7 @@ impl Turn<'_> {
                 (waiting, Some(fault)) => self.fail_waiting(waiting, fault),
                 (Waiting::Access(access), None) => self.after.again.push((access, page.index)),
                 (Waiting::Map(read), None) => self.after.read_again.push(read),
+                (Waiting::Program(fault), None) => self.after.program_again.push(fault),
                 (Waiting::Nobody, None) => {}
             }
         }

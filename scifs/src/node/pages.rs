@@ -29,6 +29,7 @@ use super::limits::{HOLD_MIN, SHARDS, WAIT_HERE_MAX};
 use super::metrics::Metrics;
 use super::peers::Peers;
 use super::placement::{FreeMemory, Roomy};
+use super::programs::{NoPrograms, Programs};
 use super::revoker::Revoker;
 use super::shard::{Shard, Stranger, number_of};
 use super::survey::Survey;
@@ -45,6 +46,8 @@ pub struct PagesConfig {
     pub rpc: Arc<Rpc>,
     pub files: Arc<Files>,
     pub cache: Arc<dyn KernelCache>,
+    /// None by default.
+    pub programs: Arc<dyn Programs>,
     pub membership: Arc<dyn Membership>,
     pub hold_min: Duration,
     /// Who becomes home; by default who touches first, while it has room.
@@ -65,7 +68,8 @@ impl PagesConfig {
         membership: Arc<dyn Membership>,
     ) -> Self {
         let (rpc, files) = (Arc::clone(rpc), Arc::clone(files));
-        Self { rpc, files, cache, membership, hold_min: HOLD_MIN, placement: None }
+        let programs = Arc::new(NoPrograms);
+        Self { rpc, files, cache, programs, membership, hold_min: HOLD_MIN, placement: None }
     }
 }
 
@@ -76,6 +80,7 @@ pub struct Pages {
     pub(super) peers: Peers,
     pub(super) timers: Timers,
     pub(super) cache: Arc<dyn KernelCache>,
+    pub(super) programs: Arc<dyn Programs>,
     pub(super) membership: Arc<dyn Membership>,
     pub(super) revoker: Revoker,
     pub(super) settler: Revoker,
@@ -95,7 +100,7 @@ pub struct Pages {
 impl Pages {
     /// Registers with the endpoint, which has not been started.
     pub fn new(config: PagesConfig) -> Result<Arc<Self>, MemoryError> {
-        let PagesConfig { rpc, files, cache, membership, hold_min, placement } = config;
+        let PagesConfig { rpc, files, cache, programs, membership, hold_min, placement } = config;
         let free = Arc::new(FreeMemory::default());
         let placement = placement.unwrap_or_else(|| Arc::new(Roomy::new(&free)));
         let zeros = Region::new("scifs-zeros", PAGE_BYTES as u64)?.whole();
@@ -108,6 +113,7 @@ impl Pages {
             settler: Revoker::start("settler", pages, 0),
             evicting: Evicting::start(pages),
             cache,
+            programs,
             membership,
             gate: Gate::default(),
             free,
@@ -216,12 +222,16 @@ impl Pages {
             for read in this.read_again {
                 self.ask_map(read, &mut after);
             }
+            for fault in this.program_again {
+                self.ask_for_program(fault, &mut after);
+            }
             for node in this.distrusted {
                 self.peers.disconnect(node);
             }
             if this.rejoin {
                 self.membership.rejoin("a view of the cluster was skipped");
             }
+            self.take_from_programs(this.program_drops, &mut after);
             self.revoke(this.drops, &mut after);
             self.set_timers(this.timers, &mut after);
             self.peers.dial_new();

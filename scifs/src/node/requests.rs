@@ -224,7 +224,7 @@ impl Pages {
         self.gate.is_open() && !self.evicting.is_short()
     }
 
-    fn fetch_ahead(self: &Arc<Self>, file: &Arc<File>, run: Option<(u32, u32)>, mode: Mode) {
+    pub(super) fn fetch_ahead(self: &Arc<Self>, file: &Arc<File>, run: Option<(u32, u32)>, mode: Mode) {
         let Some((first, pages)) = run else { return };
         if !self.may_prefetch() {
             return;

@@ -1,6 +1,6 @@
 //! One slice of the page space: an engine, and who waits for its answers. Everything here is behind the shard's lock.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use scios::NodeId;
@@ -22,6 +22,8 @@ pub(super) struct Shard {
     pub(super) strangers: VecDeque<Stranger>,
     /// Pages that the kernel is dropping, and whether it has asked for the page again in the meantime.
     pub(super) dropping: HashMap<PageId, bool>,
+    /// Pages that programs are not given for the moment.
+    pub(super) withheld: HashSet<PageId>,
     /// Frames without a page, oldest first.
     pub(super) spare: VecDeque<PageId>,
 }

@@ -14,6 +14,7 @@ use super::file::File;
 use super::layout::inode_of;
 use super::limits::{SPARE_FRAMES_MAX, STRANGERS_MAX};
 use super::pages::Pages;
+use super::programs::{Leaving, ProgramFault};
 use super::shard::{Shard, Stranger};
 use crate::coherence::{
     Body, Effect, Engine, Fault, Input, MapperId, MemberNo, Message, Mode, PageError, PageId, Token,
@@ -26,8 +27,11 @@ pub(super) struct After {
     /// Pages of accesses that have to be asked for anew: their segment was cut off, or their frame was taken.
     pub(super) again: Vec<(Arc<Access>, u32)>,
     pub(super) read_again: Vec<MapRead>,
+    pub(super) program_again: Vec<ProgramFault>,
     /// Pages that the kernel has to let go of; each is in its shard's `dropping`.
     pub(super) drops: Vec<PageId>,
+    /// Pages that programs have to let go of.
+    pub(super) program_drops: Vec<Leaving>,
     pub(super) distrusted: Vec<NodeId>,
     pub(super) timers: Vec<(Nanos, usize, PageId)>,
     pub(super) rejoin: bool,
@@ -38,7 +42,9 @@ impl After {
         self.finished.is_empty()
             && self.again.is_empty()
             && self.read_again.is_empty()
+            && self.program_again.is_empty()
             && self.drops.is_empty()
+            && self.program_drops.is_empty()
             && self.distrusted.is_empty()
             && self.timers.is_empty()
             && !self.rejoin
@@ -83,7 +89,8 @@ impl Turn<'_> {
             Effect::Fill { page } => self.fill(page),
             Effect::Zero { page } => self.put(page, &[0; PAGE_BYTES]),
             Effect::Install { page, mapper, mode, token } => self.install(page, mapper, mode, token),
-            Effect::Revoke { page, mapper } | Effect::Downgrade { page, mapper } => self.revoke(page, mapper),
+            Effect::Revoke { page, mapper } => self.revoke(page, mapper, None),
+            Effect::Downgrade { page, mapper } => self.revoke(page, mapper, Some(Mode::Read)),
             Effect::Free { page } => self.freed.push(page),
             Effect::Failed { page, token, error } => self.fail(page, token, error),
             Effect::SetTimer { page, at } => self.after.timers.push((at, self.number, page)),
@@ -171,6 +178,7 @@ impl Turn<'_> {
         }
         match self.shard.waiting.take(token) {
             Some(Waiting::Map(read)) => self.answer(page, read),
+            Some(Waiting::Program(fault)) => self.give_program(page, fault),
             Some(Waiting::Access(access)) => self.access(page, &access),
             Some(Waiting::Nobody) | None => {}
         }
@@ -200,7 +208,8 @@ impl Turn<'_> {
         }
     }
 
-    fn revoke(&mut self, page: PageId, mapper: MapperId) {
+    /// The kernel can't be left with reading: it gives the page up.
+    fn revoke(&mut self, page: PageId, mapper: MapperId, left: Option<Mode>) {
         let stale = self.file(page).is_some_and(|file| !file.is_current(page));
         if mapper == MapperId::FILE && !stale {
             // If it is being dropped already, for another reason, whoever does that answers.
@@ -208,6 +217,8 @@ impl Turn<'_> {
                 entry.insert(false);
                 self.after.drops.push(page);
             }
+        } else if mapper == MapperId::VM && !stale {
+            self.revoke_from_programs(page, left);
         } else {
             // Nobody looks at a page any more that was cut off, so the kernel need not hurry with it.
             self.next.push_back(Input::Released { page, run: 1, mapper, left: None });
@@ -224,6 +235,7 @@ impl Turn<'_> {
     pub(super) fn fail_waiting(&mut self, waiting: Waiting, fault: PageFault) {
         match waiting {
             Waiting::Map(read) => (read.done)(Err(fault)),
+            Waiting::Program(program) => (program.done)(Err(fault)),
             Waiting::Access(access) => {
                 access.fail(fault);
                 if access.is_last_part() {

@@ -149,12 +149,15 @@ ORDERS = {
     "free": lambda path: os.statvfs(path).f_bavail * os.statvfs(path).f_frsize // PAGE,
 }
 
-signal.signal(signal.SIGALRM, interrupted)
-signal.signal(signal.SIGINT, interrupted)
-for line in sys.stdin:
-    order, *arguments = line.split()
-    try:
-        answer = ORDERS[order](*arguments)
-        print("ok", 0 if answer is None else answer, flush=True)
-    except OSError as error:
-        print("errno", error.errno, flush=True)
+
+
+def serve():
+    signal.signal(signal.SIGALRM, interrupted)
+    signal.signal(signal.SIGINT, interrupted)
+    for line in sys.stdin:
+        order, *arguments = line.split()
+        try:
+            answer = ORDERS[order](*arguments)
+            print("ok", 0 if answer is None else answer, flush=True)
+        except OSError as error:
+            print("errno", error.errno, flush=True)

@@ -24,6 +24,8 @@ pub enum MemoryError {
     Map { bytes: u64, source: rustix::io::Errno },
     #[error("cannot give back {bytes} bytes at {offset}: {source}")]
     Punch { offset: u64, bytes: u64, source: rustix::io::Errno },
+    #[error("cannot write to a memory file at {offset}: {source}; the machine is out of memory")]
+    Write { offset: u64, source: rustix::io::Errno },
     #[error("range {offset}+{bytes} is outside a region of {region_bytes} bytes")]
     Range { offset: u64, bytes: u64, region_bytes: u64 },
     #[error("an atomic needs 8 bytes at an address that 8 divides; {offset}+{bytes} are not")]

@@ -108,6 +108,16 @@ impl SegmentMemory {
         self.resident.lock().count()
     }
 
+    /// Takes a resident page from every process that maps it, this one too. Its bytes stay; the caller sees to it that nobody
+    /// changes them meanwhile.
+    pub fn unmap(&self, page: u64) -> Result<(), MemoryError> {
+        let mut bytes = [0; PAGE_BYTES];
+        self.page(page)?.read_to(&mut bytes)?;
+        let at = page * PAGE_BYTES as u64;
+        self.file.punch(at, PAGE_BYTES as u64)?;
+        self.file.write(at, &bytes)
+    }
+
     /// Gives back those of `pages` that are resident: their bytes are gone. Returns how many.
     pub fn release(&self, pages: Range<u64>) -> Result<u64, MemoryError> {
         let mut released = 0;

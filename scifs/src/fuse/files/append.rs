@@ -91,7 +91,7 @@ fn append(inner: &Inner, present: &Present, handle: &Handle, data: &[u8]) -> Res
     match present.names.run(&command) {
         Ok(applied) => match applied.answer {
             Answer::Attr(Attr { size, .. }) if size >= end => {
-                inner.learn_size(handle, &before, size);
+                inner.learn_size(&handle.file, &before, size);
                 Ok(applied.index)
             }
             // The file was cut meanwhile, and these bytes with it: behind the end there are only zeros.

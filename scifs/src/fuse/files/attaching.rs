@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use scifs_client::abi;
 
 use super::handles::KeptOpen;
+use crate::names::Inode;
 use crate::node::{File, Pages};
 
 /// What a program asks for with the ioctl ATTACH, and may have: it has the file open.
@@ -32,6 +33,8 @@ pub trait Attaching: Send + Sync + 'static {
     fn attach(&self, wanted: Wanted) -> Result<abi::Attach, Errno>;
     /// An open file was closed: its tickets are void. Must not wait.
     fn released(&self, handle: u64);
+    /// A file's size has changed. May wait a little.
+    fn resized(&self, inode: Inode, size: u64);
     /// How many programs share memory now.
     fn programs(&self) -> usize;
 }

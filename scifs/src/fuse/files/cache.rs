@@ -1,20 +1,27 @@
 //! The kernel's page cache behind the mount, as pages see it.
 
-use std::sync::OnceLock;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
+use super::attaching::Attaching;
 use crate::fuse::kernel::{Notifier, is_worker};
 use crate::node::KernelCache;
 
 /// Exists before the mount does; until then, and on a node without a mount, there is nothing to drop.
-#[derive(Debug)]
 pub(super) struct MountedCache {
     notifier: OnceLock<Notifier>,
     workers: usize,
+    /// Other programs than the kernel that have pages.
+    attaching: OnceLock<Arc<dyn Attaching>>,
 }
 
 impl MountedCache {
     pub(super) fn new(workers: usize) -> Self {
-        Self { notifier: OnceLock::new(), workers }
+        Self { notifier: OnceLock::new(), workers, attaching: OnceLock::new() }
+    }
+
+    pub(super) fn share(&self, attaching: &Arc<dyn Attaching>) {
+        self.attaching.get_or_init(|| Arc::clone(attaching));
     }
 
     pub(super) fn mounted(&self, notifier: Notifier) {
@@ -25,6 +32,9 @@ impl MountedCache {
 
     /// Mappings of the file reach up to here now.
     pub(super) fn grow(&self, inode: u64, size: u64) {
+        if let Some(attaching) = self.attaching.get() {
+            attaching.resized(inode, size);
+        }
         let Some(notifier) = self.notifier.get() else { return };
         if let Err(error) = notifier.grow(inode, size) {
             tracing::debug!(%error, inode, size, "the kernel was not told that a file has grown");
@@ -52,5 +62,11 @@ impl KernelCache for MountedCache {
 
     fn workers(&self) -> usize {
         self.workers
+    }
+}
+
+impl fmt::Debug for MountedCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MountedCache").field("workers", &self.workers).finish_non_exhaustive()
     }
 }

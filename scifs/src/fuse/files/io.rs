@@ -56,7 +56,7 @@ pub(super) fn read(
 pub(super) fn ask_size(inner: &Inner, present: &Present, handle: &Handle) -> Result<u64, Errno> {
     let before = handle.file.layout();
     let size = attributes::attr(present, handle.inode)?.size;
-    inner.learn_size(handle, &before, size);
+    inner.learn_size(&handle.file, &before, size);
     Ok(size)
 }
 
@@ -177,7 +177,7 @@ fn write_and_grow(
             let applied = present.names.run(&command).map_err(errno)?;
             // Whoever has it mapped on another node can reach the new bytes.
             present.names.settle(applied.index).map_err(errno)?;
-            inner.learn_size(handle, &before, size);
+            inner.learn_size(&handle.file, &before, size);
         }
         if handle.file.layout() == before || attempt >= REWRITES_MAX {
             break;

@@ -17,12 +17,14 @@ use super::handles::Opens;
 use super::interrupts::EarlyInterrupts;
 use super::lanes::Lanes;
 use super::present::Present;
+use super::programs::ForPrograms;
 use super::times::Written;
 use super::{Inner, Service};
 use crate::fuse::kernel::{FileSystem, Notifier};
 use crate::names::limits::LET_GO_MAX;
 use crate::names::{Command, Consistency, Inode, Time, Watch};
 use crate::node::{Files, KernelCache};
+use crate::vm::Upward;
 
 #[derive(Clone, Copy, Debug)]
 pub struct FilesConfig {
@@ -104,9 +106,15 @@ impl FilesService {
 
     /// Programs may share memory with this node from now on. Once.
     pub fn set_attaching(&self, attaching: Arc<dyn Attaching>) {
+        self.inner.cache.share(&attaching);
         if self.inner.attaching.set(attaching).is_err() {
             tracing::error!("there is somebody already who shares memory with programs");
         }
+    }
+
+    /// For programs that share memory.
+    pub fn for_programs(&self) -> Box<dyn Upward> {
+        Box::new(ForPrograms(Arc::downgrade(&self.inner)))
     }
 
     /// The mount is there.

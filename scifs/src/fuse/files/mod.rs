@@ -20,6 +20,7 @@ mod locking;
 mod naming;
 mod opening;
 mod present;
+mod programs;
 mod space;
 mod times;
 mod xattrs;
@@ -35,7 +36,7 @@ use rustix::io::Errno;
 use super::kernel::{FileSystem, Header, Operation, Reply};
 use crate::locks::Space;
 use crate::names::{Consistency, Inode, Make};
-use crate::node::{Files, Layout};
+use crate::node::{File, Files, Layout};
 use answer::{Answer, OPENED_DIRECTORY, Outcome, send};
 pub use attaching::{Attaching, Wanted};
 use cache::MountedCache;
@@ -92,10 +93,10 @@ impl Inner {
     }
 
     /// Takes over a size that was asked for, unless the file was cut since, as its layout of `before` tells.
-    fn learn_size(&self, handle: &Handle, before: &Layout, size: u64) {
+    fn learn_size(&self, file: &File, before: &Layout, size: u64) {
         let _no_cut = self.sizes.read();
-        if handle.file.layout() == *before {
-            handle.file.grow(size);
+        if file.layout() == *before {
+            file.grow(size);
         }
     }
 

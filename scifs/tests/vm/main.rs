@@ -1,0 +1,9 @@
+//! Programs that share a node's memory, on real mounts of one and several nodes.
+
+#[allow(dead_code)]
+#[path = "../mount/program.rs"]
+mod program;
+mod sharing;
+#[allow(dead_code)]
+#[path = "../mount/support.rs"]
+mod support;
