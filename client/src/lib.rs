@@ -33,4 +33,4 @@ pub use node::info;
 pub use registry::begin;
 pub use rustix::io::Errno;
 pub use segment::{Access, Guard, Segment};
-pub use sync::{NotWoken, barrier};
+pub use sync::{Woken, barrier};

@@ -13,7 +13,7 @@ use crate::locks::{self, Mode};
 use crate::mapping::{self, Part};
 use crate::memory;
 use crate::registry::Mapping;
-use crate::sync::{self, NotWoken};
+use crate::sync::{self, Woken};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -109,18 +109,28 @@ impl Segment {
         Ok(Guard { _segment: self, address, length, mode })
     }
 
-    /// Sleeps while the word has that value, until somebody notifies it.
-    pub fn wait(
+    /// Sleeps until somebody notifies the word of four bytes, if it has that value.
+    pub fn wait(&self, offset: usize, expected: u32, timeout: Option<Duration>) -> Result<Woken, Error> {
+        self.waited(offset, expected.into(), size_of::<u32>(), timeout)
+    }
+
+    /// The same for a word of eight bytes.
+    pub fn wait_long(&self, offset: usize, expected: u64, timeout: Option<Duration>) -> Result<Woken, Error> {
+        self.waited(offset, expected, size_of::<u64>(), timeout)
+    }
+
+    fn waited(
         &self,
         offset: usize,
-        expected: u32,
+        expected: u64,
+        width: usize,
         timeout: Option<Duration>,
-    ) -> Result<Result<(), NotWoken>, Error> {
-        match sync::wait(self.at(offset), expected.into(), size_of::<u32>(), timeout) {
-            Ok(()) => Ok(Ok(())),
-            Err(Error::OtherValue) => Ok(Err(NotWoken::OtherValue)),
-            Err(Error::TimedOut) => Ok(Err(NotWoken::TimedOut)),
-            Err(Error::Interrupted) => Ok(Err(NotWoken::Interrupted)),
+    ) -> Result<Woken, Error> {
+        match sync::wait(self.at(offset), expected, width, timeout) {
+            Ok(()) => Ok(Woken::Notified),
+            Err(Error::OtherValue) => Ok(Woken::OtherValue),
+            Err(Error::TimedOut) => Ok(Woken::TimedOut),
+            Err(Error::Interrupted) => Ok(Woken::Interrupted),
             Err(error) => Err(error),
         }
     }

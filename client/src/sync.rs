@@ -14,9 +14,11 @@ use crate::mount;
 use crate::registry::{Mapping, registry};
 use crate::sys;
 
-/// Why a wait ended without a notification.
+/// How a wait ended. Look at the word again in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotWoken {
+pub enum Woken {
+    Notified,
+    /// It did not have the expected value, so there was no wait.
     OtherValue,
     TimedOut,
     Interrupted,

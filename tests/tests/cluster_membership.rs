@@ -52,6 +52,26 @@ fn the_first_three_vote_and_five_when_configured() {
     }
 }
 
+/// While the voters change, those of before have to agree too. A founder that was killed as soon as all others served, which is
+/// a little earlier than that, took the cluster with it.
+#[test]
+fn the_founder_may_die_as_soon_as_all_say_that_the_voters_are_settled() {
+    for seed in 0..50 {
+        let mut world = World::new(seed, SimConfig { tick_ms: 10, ..SimConfig::default() }, Setup::default());
+        let founder = world.add();
+        (0..2).for_each(|_| {
+            world.add();
+        });
+        let settled = |w: &World| {
+            w.nodes.iter().map(|n| n.cluster.status()).all(|s| s.voters_settled && s.view.len() == 3)
+        };
+        assert!(world.run(LONG, settled).unwrap(), "{world:?}");
+        world.crash(founder);
+        let went_on = world.run(LONG, |w| w.is_converged() && !w.nodes[1].cluster.view().contains(founder));
+        assert!(went_on.unwrap(), "seed {seed}: {world:?}");
+    }
+}
+
 #[test]
 fn a_second_node_of_one_name_is_refused_with_a_sentence_that_says_so() {
     let mut world = cluster_of(2);

@@ -1,11 +1,12 @@
 //! What `scifs exec` loads into a program: its mmap of a file below a mount becomes the fast path, and everything else the system call
-//! that it always was.
+//! that it always was. Only mmap, mmap64 and madvise are ours; the daemon follows what else a program does with its memory.
 //!
 //! Called in the middle of everything (malloc, the loader, signal handlers), so nothing here allocates, locks or prints before it is certain that the mapping
 //! is a shared one of a file on FUSE that offers the fast path. `errno` is the program's.
 
 #![allow(unsafe_code)]
 
+pub mod advice;
 mod say;
 
 use std::ffi::{c_int, c_void};

@@ -48,6 +48,8 @@ pub(super) enum CliError {
     Exec(#[from] ExecError),
     #[error(transparent)]
     Dev(#[from] DevError),
+    #[error("cannot stand in for the daemon: {0}")]
+    Keeper(io::Error),
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
     #[error("cannot start the background process {program}: {source}")]
@@ -97,6 +99,7 @@ impl CliError {
             | Self::Background { .. }
             | Self::Detach(_)
             | Self::Table(_)
+            | Self::Keeper(_)
             | Self::Signals(_) => Exit::System,
         }
     }

@@ -21,6 +21,7 @@ mod umount;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::Exit;
+use crate::vm::keeper;
 use error::CliError;
 
 #[derive(Debug, Parser)]
@@ -58,6 +59,9 @@ enum Command {
     Manual(manual::Args),
     #[command(hide = true)]
     Guard(mount::GuardArgs),
+    /// Stand in for a daemon that has ended, until the last program that shared its memory has
+    #[command(hide = true)]
+    Keeper,
 }
 
 /// The whole command line as clap sees it.
@@ -93,6 +97,7 @@ pub fn run() -> Exit {
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Manual(_)) => manual::run(),
         Some(Command::Guard(args)) => mount::guard(&args),
+        Some(Command::Keeper) => keep(),
     };
     match result {
         Ok(()) => Exit::Success,
@@ -101,6 +106,10 @@ pub fn run() -> Exit {
             error.exit()
         }
     }
+}
+
+fn keep() -> Result<(), CliError> {
+    keeper::run().map_err(CliError::Keeper)
 }
 
 /// What a command prints. A reader that has seen enough (`| head`) is no error.

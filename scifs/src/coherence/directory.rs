@@ -5,11 +5,16 @@ use std::collections::VecDeque;
 use super::ids::MemberNo;
 use super::protocol::{Ask, Holders};
 
+/// The version of a page that had no writer: its copies are zeros, and so is the page without any.
+pub(super) const NEVER_WRITTEN: u64 = 0;
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Entry {
     pub(super) holders: Holders,
     /// Counts writers.
     pub(super) version: u64,
+    /// Since the last writer, this home has lent its own copy, and nobody says whether those have arrived: its own has to stay.
+    pub(super) lent: bool,
     pub(super) busy: Option<Box<Busy>>,
 }
 
@@ -42,6 +47,13 @@ pub(super) struct Transfer {
 impl Entry {
     pub(super) fn busy(&mut self) -> &mut Busy {
         self.busy.get_or_insert_default()
+    }
+
+    /// A copy that others may do without: others have the page for certain, or it reads as zeros because nobody ever wrote it.
+    pub(super) fn is_surplus(&self, of: MemberNo, home: MemberNo) -> bool {
+        let Holders::Shared(set) = &self.holders else { return false };
+        let backed = set.len() > 1 && (of != home || !self.lent);
+        set.contains(of) && (backed || self.version == NEVER_WRITTEN)
     }
 
     pub(super) fn transfer(&self) -> Option<Transfer> {

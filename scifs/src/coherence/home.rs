@@ -86,6 +86,7 @@ impl Engine {
         if raise {
             entry.version = first_of_epoch.max(entry.version + 1);
         }
+        entry.lent = ask.mode == Mode::Read && (entry.lent || plan.source == Source::From(me));
         entry.holders = plan.after;
         let version = entry.version;
         let acks = plan.invalidate.len() as u16;
@@ -126,22 +127,29 @@ impl Engine {
     }
 
     /// A member would like to give up its copy. A surplus one is dropped; the only one comes home. The home's own copy
-    /// stays: others that were lent from it may not have arrived yet.
+    /// stays if others were lent from it: they may not have arrived yet.
     fn take_back(&mut self, turn: &mut Turn, page: PageId, by: MemberNo) -> Option<Transfer> {
         let me = self.me;
         let expel_last = mutant!(self, ExpelLastCopy);
+        let drop_lent = mutant!(self, DropLentCopy);
         let entry = self.entry(page);
-        let version = entry.version;
-        if by == me || !entry.holders.contains(by) {
+        let (version, surplus) = (entry.version, entry.is_surplus(by, me));
+        if !entry.holders.contains(by) {
             return None;
         }
         if let Holders::Shared(set) = &mut entry.holders
-            && (set.len() > 1 || expel_last)
+            && (surplus || expel_last || drop_lent && set.len() > 1)
         {
             set.remove(by);
+            if set.is_empty() {
+                entry.holders = Holders::Untouched;
+            }
             let order = Order { task: Task::Expel, to: me, acks: 0, version };
             self.send(turn, by, page, Body::Order(order));
             return Some(Transfer { expect: by, giver: None, revives: false, keeps: false });
+        }
+        if by == me {
+            return None;
         }
         let waiter = Waiter { mapper: MapperId::DIRECT, mode: Mode::Write, fresh: false, token: None };
         self.want(turn, page, waiter);

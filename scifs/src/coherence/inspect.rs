@@ -79,6 +79,11 @@ impl Engine {
         self.home_of(page)
     }
 
+    /// Whether this node, as the page's home, can do without the copy that it has: others have the page, or it reads as zeros.
+    pub fn is_surplus_at_home(&self, page: PageId) -> bool {
+        self.directory.get(&page).is_some_and(|entry| entry.is_surplus(self.me, self.me))
+    }
+
     /// Whether reports of other members are still missing after a change of epoch.
     pub fn recovering(&self) -> bool {
         self.recovery.is_some()

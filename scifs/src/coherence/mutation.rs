@@ -44,6 +44,8 @@ pub enum Mutation {
     ReuseVersion,
     /// The only copy of a page is dropped when its holder is short of memory.
     ExpelLastCopy,
+    /// A home drops its own copy though those that it lent may not have arrived.
+    DropLentCopy,
     /// Messages of an old epoch are taken for new.
     AcceptOldEpoch,
     /// What was given away and never arrived is forgotten in a change of epoch.
@@ -77,7 +79,7 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::AckAndKeep,
         Self::WriteBeforeAcks,
         Self::OneAckLess,
@@ -95,6 +97,7 @@ impl Mutation {
         Self::UpgradeWithoutCopy,
         Self::ReuseVersion,
         Self::ExpelLastCopy,
+        Self::DropLentCopy,
         Self::AcceptOldEpoch,
         Self::ForgetCededAtFence,
         Self::ReviveHistory,

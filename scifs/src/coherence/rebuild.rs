@@ -7,11 +7,12 @@
 //! - A ceded copy is the page if its taker lives and doesn't report it: then the bytes never arrived, and now never will.
 //! - A ceded copy whose taker died may be history: the taker may have written before it died, and its other writes may
 //!   have been seen. So the page is lost.
+//! - A page that no writer ever had is zeros, whoever had fetched it.
 //! - If nobody reports a page though a holder lives, that holder's grant was still on its way, and it was of zeros: bytes
 //!   never leave a node before they have arrived at another.
 
 use super::copyset::CopySet;
-use super::directory::{Busy, Entry, Transfer};
+use super::directory::{Busy, Entry, NEVER_WRITTEN, Transfer};
 use super::engine::{Engine, Turn, mutant};
 use super::ids::{Epoch, MemberNo, PageId};
 use super::message::{Body, HeldAs};
@@ -78,6 +79,7 @@ impl Engine {
         });
         let entry = self.entry(page);
         entry.holders = verdict.holders;
+        entry.lent = false;
         entry.version = before.version.max(newest);
         let queue = entry.busy.take().map(|b| b.queue).unwrap_or_default();
         if transfer.is_some() || !queue.is_empty() {
@@ -93,6 +95,8 @@ impl Engine {
         let on_its_way = match &before.holders {
             Holders::Untouched => return Holders::Untouched,
             Holders::Lost => false,
+            // Had it been written, it would have had another version.
+            Holders::Shared(_) if before.version == NEVER_WRITTEN => return Holders::Untouched,
             Holders::Shared(set) => set.iter().any(lives),
             Holders::Exclusive(owner) => lives(*owner),
         };

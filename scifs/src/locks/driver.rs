@@ -1,7 +1,6 @@
 //! The locks of one membership of this node: the engine behind a mutex, its messages sent while that is held (so that they keep
 //! their order), what ends told after it is released.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,18 +13,7 @@ use super::ids::{Kind, LocalOwner, Range, Space, Token};
 use super::input::{Conflict, Effect, Input, Refusal, Request, Violation};
 use super::message::Message;
 use crate::coherence::{MemberNo, View};
-
-/// What the locks need from the node.
-pub trait Post: Send + Sync {
-    /// Queues a message: never waits, never calls the locks, keeps the order of messages to a member. `to` may be a
-    /// newcomer of whom only its messages are known yet. A message that can't be delivered to a member that lives has to raise
-    /// the epoch (a `Break`).
-    fn send(&self, to: MemberNo, message: &Message);
-    /// The peer broke the protocol.
-    fn distrust(&self, peer: MemberNo, why: Violation);
-    /// This node missed a view: it has to join again as a new member.
-    fn rejoin(&self);
-}
+use crate::members::{Post, Waiting};
 
 /// What a program asks for, as the kernel tells it.
 #[derive(Clone, Copy, Debug)]
@@ -52,18 +40,14 @@ enum Done {
 }
 
 pub struct Locks {
-    post: Arc<dyn Post>,
+    post: Arc<dyn Post<Message>>,
     state: Mutex<State>,
 }
 
 struct State {
     engine: LockEngine,
-    tokens: u64,
-    waiting: HashMap<Token, (Done, Option<u64>)>,
-    /// The kernel's numbers of requests that can be interrupted.
-    uniques: HashMap<u64, Token>,
+    waiting: Waiting<Done>,
     handles: Handles,
-    ended: bool,
 }
 
 /// What is done when the mutex is free again.
@@ -75,10 +59,9 @@ enum After {
 }
 
 impl Locks {
-    pub fn new(me: MemberNo, view: View, post: Arc<dyn Post>) -> Arc<Self> {
+    pub fn new(me: MemberNo, view: View, post: Arc<dyn Post<Message>>) -> Arc<Self> {
         let (engine, effects) = LockEngine::new(me, view);
-        let (waiting, uniques) = (HashMap::new(), HashMap::new());
-        let state = State { engine, tokens: 0, waiting, uniques, handles: Handles::default(), ended: false };
+        let state = State { engine, waiting: Waiting::default(), handles: Handles::default() };
         let locks = Self { post, state: Mutex::new(state) };
         let after = locks.state.lock().perform(effects, &*locks.post);
         locks.finish(after);
@@ -116,7 +99,7 @@ impl Locks {
     /// Ends a waiting request in `EINTR`, unless it is granted just then. False if there is none of that number.
     pub fn interrupt(&self, unique: u64) -> bool {
         let mut state = self.state.lock();
-        let Some(token) = state.uniques.get(&unique).copied() else { return false };
+        let Some(token) = state.waiting.by_unique(unique) else { return false };
         let effects = state.engine.handle(Input::Interrupt { token });
         let after = state.perform(effects, &*self.post);
         drop(state);
@@ -159,26 +142,19 @@ impl Locks {
 
     /// The membership is over: whatever waits, and whatever is asked from now on, ends in `EIO`.
     pub fn end(&self) {
-        let mut state = self.state.lock();
-        state.ended = true;
-        state.uniques.clear();
-        let after = state.waiting.drain().map(|(_, (done, _))| done.failed(Errno::IO)).collect();
-        drop(state);
-        self.finish(after);
+        let waiting = self.state.lock().waiting.end_all();
+        self.finish(waiting.into_iter().map(|done| done.failed(Errno::IO)).collect());
     }
 
     fn start(&self, done: Done, unique: Option<u64>, input: impl FnOnce(&mut State, Token) -> Input) {
         let mut state = self.state.lock();
-        if state.ended {
-            drop(state);
-            return self.finish(vec![done.failed(Errno::IO)]);
-        }
-        state.tokens += 1;
-        let token = Token(state.tokens);
-        state.waiting.insert(token, (done, unique));
-        if let Some(unique) = unique {
-            state.uniques.insert(unique, token);
-        }
+        let token = match state.waiting.begin(done, unique) {
+            Ok(token) => token,
+            Err(done) => {
+                drop(state);
+                return self.finish(vec![done.failed(Errno::IO)]);
+            }
+        };
         let input = input(&mut state, token);
         let effects = state.engine.handle(input);
         let after = state.perform(effects, &*self.post);
@@ -188,7 +164,7 @@ impl Locks {
 
     fn feed(&self, input: Input) {
         let mut state = self.state.lock();
-        if state.ended {
+        if state.waiting.has_ended() {
             return;
         }
         let effects = state.engine.handle(input);
@@ -202,7 +178,7 @@ impl Locks {
             match after {
                 After::Set(done, result) => done(result),
                 After::Test(done, result) => done(result),
-                After::Distrust(peer, why) => self.post.distrust(peer, why),
+                After::Distrust(peer, why) => self.post.distrust(peer, &why),
                 After::Rejoin => self.post.rejoin(),
             }
         }
@@ -210,7 +186,7 @@ impl Locks {
 }
 
 impl State {
-    fn perform(&mut self, effects: Vec<Effect>, post: &dyn Post) -> Vec<After> {
+    fn perform(&mut self, effects: Vec<Effect>, post: &dyn Post<Message>) -> Vec<After> {
         let mut after = Vec::new();
         for effect in effects {
             match effect {
@@ -226,11 +202,7 @@ impl State {
     }
 
     fn ended(&mut self, token: Token, result: Result<Option<Conflict>, Errno>) -> Option<After> {
-        let (done, unique) = self.waiting.remove(&token)?;
-        if let Some(unique) = unique {
-            self.uniques.remove(&unique);
-        }
-        Some(match done {
+        Some(match self.waiting.end(token)? {
             Done::Set(done) => After::Set(done, result.map(|_| ())),
             Done::Test(done) => After::Test(done, result),
         })

@@ -19,7 +19,6 @@ use super::detector::Detector;
 use super::holdings::Holdings;
 use super::ids::{LocalOwner, Token, hash};
 use super::input::{Effect, Input, Violation};
-use super::limits::EARLY_MESSAGES_MAX;
 use super::manager::{Early, Managed};
 use super::message::{Body, Message};
 #[cfg(feature = "mutations")]
@@ -27,6 +26,7 @@ use super::mutation::Mutation;
 use super::pending::Pending;
 use super::recovery::Recovery;
 use crate::coherence::{Epoch, MemberNo, Registrars, View};
+use crate::members::{Fence, Passage};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LockEngine {
@@ -53,8 +53,7 @@ pub struct LockEngine {
     pub(super) detector: Detector,
     /// From a change of epoch until every member has reported.
     pub(super) recovery: Option<Box<Recovery>>,
-    /// Messages of an epoch that this node hasn't been told of.
-    early: Vec<(MemberNo, Message)>,
+    fence: Fence<Message>,
     #[cfg(feature = "mutations")]
     pub mutation: Option<Mutation>,
 }
@@ -94,7 +93,7 @@ impl LockEngine {
             managers: BTreeMap::new(),
             detector: Detector::default(),
             recovery: None,
-            early: Vec::new(),
+            fence: Fence::default(),
             #[cfg(feature = "mutations")]
             mutation: None,
         };
@@ -138,21 +137,19 @@ impl LockEngine {
         }
     }
 
-    /// Fences by epoch: the past is dropped, the future is kept until this node gets there.
     fn receive(&mut self, turn: &mut Turn, from: MemberNo, message: Message) {
-        let current = message.epoch == self.epoch() || mutant!(self, AcceptOldEpoch);
-        if message.epoch > self.epoch() {
-            if self.early.len() >= EARLY_MESSAGES_MAX {
-                return turn.distrust(from, Violation::TooEarly);
+        match self.fence.pass(self.epoch(), from, message.epoch, message) {
+            Passage::Now(message) => self.dispatch(turn, from, message.body),
+            Passage::Past(message) if mutant!(self, AcceptOldEpoch) => {
+                self.dispatch(turn, from, message.body)
             }
-            self.early.push((from, message));
-        } else if current {
-            self.dispatch(turn, from, message.body);
+            Passage::Past(_) | Passage::Kept => {}
+            Passage::TooMany => turn.distrust(from, Violation::TooEarly),
         }
     }
 
     pub(super) fn receive_early(&mut self, turn: &mut Turn) {
-        for (from, message) in std::mem::take(&mut self.early) {
+        for (from, message) in self.fence.take() {
             self.receive(turn, from, message);
         }
     }

@@ -12,6 +12,3 @@ pub const IDLE_TABLES_MAX: usize = 1 << 16;
 
 /// Locks in one message of a report, edges in one message to the detector: both stay far below `RPC_MESSAGE_BYTES_MAX`.
 pub const LIST_ITEMS_MAX: usize = 1024;
-
-/// Messages of a coming epoch that are kept until this node is told of it, over all peers.
-pub const EARLY_MESSAGES_MAX: usize = 1 << 18;

@@ -4,10 +4,11 @@
 use super::engine::{LockEngine, Turn, mutant};
 use super::ids::{Token, WaiterId};
 use super::input::Violation;
-use super::limits::{EARLY_MESSAGES_MAX, IDLE_TABLES_MAX, LIST_ITEMS_MAX};
+use super::limits::{IDLE_TABLES_MAX, LIST_ITEMS_MAX};
 use super::message::{Ask, Body, Seek, TableParts, Verdict};
 use super::table::{Outcome, Table};
 use crate::coherence::MemberNo;
+use crate::members::EARLY_MESSAGES_MAX;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Managed {

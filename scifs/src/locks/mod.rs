@@ -25,7 +25,7 @@ mod recovery;
 mod route;
 mod table;
 
-pub use driver::{LockRequest, Locks, Post};
+pub use driver::{LockRequest, Locks};
 pub use engine::LockEngine;
 pub use ids::{Kind, LocalOwner, Owner, Range, Space, Token, WaiterId};
 pub use input::{Conflict, Effect, Input, Refusal, Request, Violation};

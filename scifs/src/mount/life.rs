@@ -1,19 +1,21 @@
-//! What lies on top of one membership: its names, pages and locks, and how they reach the cluster.
+//! What lies on top of one membership: its names, pages, locks and waiting, and how they reach the cluster.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use scios::cluster::{Machine, View};
 use scios::memory::{Memory, MemoryError};
+use scios::metrics::Registry;
 use scios::node::{AnyCluster, LifeParts};
 use scios::rpc::{Rpc, Service};
 
-use super::post::{LOCK_KINDS, LockPost};
+use super::post::{LOCK_KINDS, Mail, SYNC_KINDS};
 use crate::coherence::{self, Epoch, MemberNo};
 use crate::fuse::files::Present;
-use crate::locks::{Locks, Post};
+use crate::locks::Locks;
 use crate::names::{Founding, NamesClient, Watch};
 use crate::node::{Files, KernelCache, Membership, NodeMember, NodeView, Pages, PagesConfig, Programs};
+use crate::sync::Waits;
 
 /// The parts of one membership, from before its endpoint starts to its end.
 pub(super) struct LifeAbove {
@@ -21,7 +23,9 @@ pub(super) struct LifeAbove {
     pages: Arc<Pages>,
     memory: Arc<Memory>,
     link: Arc<ToCluster>,
-    post: Arc<LockPost>,
+    locks_mail: Arc<Mail<Locks>>,
+    waits_mail: Arc<Mail<Waits>>,
+    registry: Arc<Registry>,
     me: scios::NodeId,
     present: OnceLock<Arc<Present>>,
 }
@@ -39,14 +43,23 @@ impl LifeAbove {
         link.rpc.get_or_init(|| Arc::clone(parts.rpc));
         let membership = Arc::clone(&link) as Arc<dyn Membership>;
         let config = PagesConfig::new(parts.rpc, files, cache, membership);
-        let pages = Pages::new(PagesConfig { programs, ..config })?;
+        let pages = Pages::new(PagesConfig { programs, stays_awake: true, ..config })?;
         pages.show(parts.registry);
         let names = NamesClient::new(parts.rpc, founding, patience, watch);
-        let post = LockPost { pages: Arc::clone(&pages), link: Arc::clone(&link), locks: OnceLock::new() };
-        let post = Arc::new(post);
-        parts.rpc.serve(LOCK_KINDS, Arc::clone(&post) as Arc<dyn Service>);
-        let (memory, me) = (Arc::clone(parts.memory), parts.id);
-        Ok(Self { names, pages, memory, link, post, me, present: OnceLock::new() })
+        let (locks_mail, waits_mail) = (Mail::new(&pages, &link), Mail::new(&pages, &link));
+        parts.rpc.serve(LOCK_KINDS, Arc::clone(&locks_mail) as Arc<dyn Service>);
+        parts.rpc.serve(SYNC_KINDS, Arc::clone(&waits_mail) as Arc<dyn Service>);
+        Ok(Self {
+            names,
+            pages,
+            memory: Arc::clone(parts.memory),
+            link,
+            locks_mail,
+            waits_mail,
+            registry: Arc::clone(parts.registry),
+            me: parts.id,
+            present: OnceLock::new(),
+        })
     }
 
     pub(super) fn machine(&self) -> Box<dyn Machine> {
@@ -63,6 +76,7 @@ impl LifeAbove {
             names: Arc::clone(&self.names),
             pages: Arc::clone(&self.pages),
             locks: OnceLock::new(),
+            waits: OnceLock::new(),
             cluster: Arc::clone(cluster),
             memory: Arc::clone(&self.memory),
         };
@@ -77,16 +91,29 @@ impl LifeAbove {
         self.pages.view(&view);
         let Some(me) = view.members.iter().find(|member| member.node == self.me) else { return };
         let Some(present) = self.present.get() else { return };
+        let me = MemberNo(me.number);
         match present.locks.get() {
             Some(locks) => locks.view(to_engine(&view)),
-            None => self.begin_locks(present, MemberNo(me.number), &view),
+            None => self.begin_locks(present, me, &view),
         }
+        match present.waits.get() {
+            Some(waits) => waits.view(to_engine(&view)),
+            None => self.begin_waits(present, me, &view),
+        }
+        self.locks_mail.hear_strangers();
+        self.waits_mail.hear_strangers();
     }
 
     fn begin_locks(&self, present: &Present, me: MemberNo, view: &NodeView) {
-        let post = Arc::clone(&self.post) as Arc<dyn Post>;
+        let post = Arc::clone(&self.locks_mail);
         let locks = present.locks.get_or_init(|| Locks::new(me, to_engine(view), post));
-        self.post.locks.get_or_init(|| Arc::downgrade(locks));
+        self.locks_mail.set(locks);
+    }
+
+    fn begin_waits(&self, present: &Present, me: MemberNo, view: &NodeView) {
+        let post = Arc::clone(&self.waits_mail);
+        let waits = present.waits.get_or_init(|| Waits::new(me, to_engine(view), post, &self.registry));
+        self.waits_mail.set(waits);
     }
 
     pub(super) fn pages(&self) -> &Arc<Pages> {
@@ -104,6 +131,9 @@ impl LifeAbove {
         self.names.end();
         if let Some(locks) = self.present.get().and_then(|present| present.locks.get()) {
             locks.end();
+        }
+        if let Some(waits) = self.present.get().and_then(|present| present.waits.get()) {
+            waits.end();
         }
     }
 }

@@ -83,6 +83,17 @@ impl Access {
         }
     }
 
+    /// Copies the part of the range that lies in this page out of the page's bytes.
+    pub(super) fn read_from(&self, page: u32, from: &[u8]) -> Result<(), MemoryError> {
+        let Some(part) = part_of(self.offset, self.length, page) else { return Ok(()) };
+        let mut bytes = self.bytes.lock();
+        let into = bytes.get_mut(part.in_range..part.in_range + part.bytes);
+        if let (Some(into), Some(from)) = (into, from.get(part.in_page..part.in_page + part.bytes)) {
+            into.copy_from_slice(from);
+        }
+        Ok(())
+    }
+
     /// Whether a write leaves nothing of the page as it was.
     pub(super) fn covers(&self, page: u32) -> bool {
         self.mode == Mode::Write

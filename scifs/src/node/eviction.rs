@@ -1,4 +1,5 @@
-//! Makes room when this node's memory is short: frames without a page first, then pages whose home is elsewhere go there.
+//! Makes room when this node's memory is short: frames without a page first, then pages whose home is elsewhere go there, and
+//! those that were only fetched to be read.
 //!
 //! Pages leave by messages, so room comes later: requests that need it wait here, for as long as some is being made.
 
@@ -13,8 +14,9 @@ use scios::memory::Evictor;
 use super::access::MapRead;
 use super::fault::PageFault;
 use super::file::File;
-use super::limits::{PARKED_FOR, PARKED_MAX, READERS_BYTES_MAX};
+use super::limits::{PARKED_FOR, PARKED_MAX, PASSING_SHARE, READ_PARKED_FOR};
 use super::pages::Pages;
+use super::placement::for_readers;
 use super::revoker::join;
 use super::shard::number_of;
 use super::turn::{After, Turn};
@@ -28,6 +30,17 @@ struct Parked {
     page: PageId,
     mode: Mode,
     job: Job,
+}
+
+impl Parked {
+    fn is_overdue(&self, hopeful: bool) -> bool {
+        let patience = match (self.mode, hopeful) {
+            (Mode::Read, true) => READ_PARKED_FOR,
+            (Mode::Read, false) | (Mode::Write, true) => PARKED_FOR,
+            (Mode::Write, false) => Duration::ZERO,
+        };
+        self.since.elapsed() >= patience
+    }
 }
 
 pub(super) struct Evicting(Arc<Shared>);
@@ -160,7 +173,7 @@ impl Shared {
         if free {
             self.let_go(pages, |parked| !pages.is_crowded_for(parked.page, parked.mode), true);
         }
-        self.let_go(pages, |parked| !hopeful || parked.since.elapsed() > PARKED_FOR, false);
+        self.let_go(pages, |parked| parked.is_overdue(hopeful), false);
     }
 
     fn let_go(&self, pages: &Arc<Pages>, which: impl Fn(&Parked) -> bool, room: bool) {
@@ -180,11 +193,46 @@ impl Pages {
         status.available_bytes() < status.budget_bytes / LOW
     }
 
-    /// Whether what is left is for pages that are only read: a node that is full of pages it is home of must still be able to
-    /// show its programs those of others.
+    /// Whether what is left is for pages that are only read.
     pub(super) fn is_crowded(&self) -> bool {
         let status = self.memory().status();
-        status.available_bytes() < (status.budget_bytes / LOW).min(READERS_BYTES_MAX)
+        status.available_bytes() < for_readers(status.budget_bytes)
+    }
+
+    /// Whether not even a page may come that is expected to go on to its home.
+    fn is_cramped(&self) -> bool {
+        let status = self.memory().status();
+        status.available_bytes() < for_readers(status.budget_bytes) / PASSING_SHARE
+    }
+
+    /// Whether the page may not take what is kept for pages that are only read. One whose home has room passes through.
+    pub(super) fn is_crowded_for(&self, page: PageId, mode: Mode) -> bool {
+        if mode == Mode::Read || !self.is_crowded() {
+            return false;
+        }
+        if self.is_cramped() {
+            return true;
+        }
+        let shard = self.shards.get(number_of(page.extent())).map(|shard| shard.lock());
+        let Some(engine) = shard.as_ref().and_then(|shard| shard.engine.as_ref()) else { return false };
+        let me = engine.me();
+        let room = match engine.home(page) {
+            Some(home) if home == me => false,
+            Some(home) => self.free.has_room(home.0),
+            None => self.free.others_have_room(me.0),
+        };
+        !room
+    }
+
+    /// Whether the page is here and may be written without anything staying here that could have left: what its home has fetched to
+    /// read it goes again, what it has fetched to write stays.
+    pub(super) fn has_to_write(&self, file: &File, page: PageId) -> bool {
+        let surplus = || {
+            let shard = self.shards.get(number_of(page.extent())).map(|shard| shard.lock());
+            let engine = shard.as_ref().and_then(|shard| shard.engine.as_ref());
+            engine.is_some_and(|engine| engine.is_surplus_at_home(page))
+        };
+        file.memory().is_resident(u64::from(page.index)) && !surplus()
     }
 
     /// Looks now and then whether room should be made before somebody needs it.
@@ -260,6 +308,7 @@ enum Found {
 }
 
 impl Turn<'_> {
+    /// Pages whose home is elsewhere can leave if that takes them, those whose home is here if others have them too.
     fn evict(&mut self, file: &File, page: PageId) -> Found {
         let Some(engine) = self.engine() else { return Found::Stays };
         let Some(view) = engine.page(page) else {
@@ -267,7 +316,8 @@ impl Turn<'_> {
             return Found::Leaves;
         };
         let quiet = !view.busy && matches!(view.state, PageState::Shared | PageState::Exclusive);
-        if !quiet || engine.home(page) == Some(engine.me()) {
+        let stays = engine.home(page) == Some(engine.me()) && !engine.is_surplus_at_home(page);
+        if !quiet || stays {
             return if view.busy { Found::Leaves } else { Found::Stays };
         }
         if view.mappers.is_empty() {

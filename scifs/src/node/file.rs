@@ -178,6 +178,18 @@ impl File {
         done.inspect_err(|error| tracing::error!(%error, ?page, "a frame could not be touched")).ok()
     }
 
+    /// Puts the bytes of a run of pages into their frames by one call. False, and nothing done, where that has to be looked
+    /// at page by page: some were cut off, or there is no memory for all.
+    pub(super) fn fill(&self, first: PageId, bytes: &[u8]) -> bool {
+        let place = self.place.read();
+        let (index, pages) = (first.index, bytes.len() / PAGE_BYTES);
+        let last = u32::try_from(pages).ok().and_then(|pages| index.checked_add(pages)?.checked_sub(1));
+        let same = place.newer.is_empty()
+            && place.layout.generation(index) == generation_of(first)
+            && last.is_some_and(|last| last <= place.layout.piece_end(index));
+        same && self.memory.fill(u64::from(index), bytes).is_ok()
+    }
+
     pub(super) fn is_current(&self, page: PageId) -> bool {
         self.place.read().generation(page.index) <= generation_of(page)
     }

@@ -103,6 +103,7 @@ impl Pages {
         self.let_in();
         self.evicting.stop();
         self.timers.stop();
+        self.awake.stop();
     }
 
     /// After `end` and before another membership uses the files: the kernel drops its copies, and all frames are given back. Waits

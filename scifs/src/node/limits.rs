@@ -21,8 +21,9 @@ pub(super) const REDIAL_EVERY: Duration = Duration::from_millis(200);
 /// Messages of nodes that are in no view of this node yet, for each shard.
 pub(super) const STRANGERS_MAX: usize = 65_536;
 
-/// Frames of each shard that are kept for a moment after their pages left, since contended pages come back.
-pub(super) const SPARE_FRAMES_MAX: usize = 16;
+/// Frames of each shard that are kept for a moment after their pages left, since contended pages come back: so 16 MiB, which
+/// whoever needs memory gets first.
+pub(super) const SPARE_FRAMES_MAX: usize = 128;
 
 /// Pages that are fetched ahead of a file that is read in order.
 pub(super) const AHEAD_PAGES_MAX: u32 = 512;
@@ -38,11 +39,18 @@ pub(super) const GONE_FILES_MAX: usize = 65_536;
 /// Requests that wait for memory. Further ones are refused at once.
 pub(super) const PARKED_MAX: usize = 4096;
 
-/// Memory that is kept for pages that are only read, if it isn't more than a node evicts for.
+/// Memory that is kept for pages that are only read: this part of the budget, but no more than so many bytes.
+pub(super) const READERS_SHARE: u64 = 16;
 pub(super) const READERS_BYTES_MAX: u64 = 16 << 20;
 
-/// How long requests wait for memory while none is given back.
+/// This part of it is lent to pages that are on their way to their home: if that takes none any more, they stay.
+pub(super) const PASSING_SHARE: u64 = 2;
+
+/// How long writes wait for memory while none is given back, and reads also while none is on its way.
 pub(super) const PARKED_FOR: Duration = Duration::from_millis(500);
+
+/// How long reads wait while pages are leaving: what was fetched to be read can always leave, so there will be room.
+pub(super) const READ_PARKED_FOR: Duration = Duration::from_secs(5);
 
 /// Pages of a node that leaves which are on their way to others at any time.
 pub(super) const HAND_OVER_PAGES_MAX: usize = 4096;

@@ -9,11 +9,13 @@
 mod access;
 mod ahead;
 mod asking;
+mod awake;
 mod census;
 mod eviction;
 mod fault;
 mod file;
 mod files;
+mod fill;
 mod gate;
 mod handover;
 mod kernel_cache;
@@ -31,6 +33,7 @@ mod programs;
 mod requests;
 mod revoker;
 mod shard;
+mod spare;
 mod survey;
 #[cfg(test)]
 mod tests;

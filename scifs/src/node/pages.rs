@@ -20,6 +20,7 @@ use scios::verbs::DownReason;
 use scios::{Nanos, NodeId};
 
 use super::asking::answer;
+use super::awake::Awake;
 use super::census::Census;
 use super::eviction::Evicting;
 use super::files::Files;
@@ -52,6 +53,8 @@ pub struct PagesConfig {
     pub hold_min: Duration,
     /// Who becomes home; by default who touches first, while it has room.
     pub placement: Option<Arc<dyn Placement>>,
+    /// Whether this machine's processors may be kept from sleeping while pages come and go.
+    pub stays_awake: bool,
 }
 
 impl fmt::Debug for PagesConfig {
@@ -69,7 +72,8 @@ impl PagesConfig {
     ) -> Self {
         let (rpc, files) = (Arc::clone(rpc), Arc::clone(files));
         let programs = Arc::new(NoPrograms);
-        Self { rpc, files, cache, programs, membership, hold_min: HOLD_MIN, placement: None }
+        let (hold_min, placement, stays_awake) = (HOLD_MIN, None, false);
+        Self { rpc, files, cache, programs, membership, hold_min, placement, stays_awake }
     }
 }
 
@@ -85,6 +89,7 @@ pub struct Pages {
     pub(super) revoker: Revoker,
     pub(super) settler: Revoker,
     pub(super) evicting: Evicting,
+    pub(super) awake: Awake,
     pub(super) gate: Gate,
     pub(super) free: Arc<FreeMemory>,
     /// As many pages of zeros as one message carries.
@@ -100,7 +105,9 @@ pub struct Pages {
 impl Pages {
     /// Registers with the endpoint, which has not been started.
     pub fn new(config: PagesConfig) -> Result<Arc<Self>, MemoryError> {
-        let PagesConfig { rpc, files, cache, programs, membership, hold_min, placement } = config;
+        let PagesConfig { rpc, files, cache, programs, membership, hold_min, placement, stays_awake } =
+            config;
+        let awake = if stays_awake { Awake::start(Arc::clone(rpc.fabric())) } else { Awake::never() };
         let free = Arc::new(FreeMemory::default());
         let placement = placement.unwrap_or_else(|| Arc::new(Roomy::new(&free)));
         let zeros = Region::new("scifs-zeros", PAGE_BYTES as u64)?.whole();
@@ -112,6 +119,7 @@ impl Pages {
             revoker: Revoker::start("revoker", pages, cache.workers().saturating_sub(1)),
             settler: Revoker::start("settler", pages, 0),
             evicting: Evicting::start(pages),
+            awake,
             cache,
             programs,
             membership,
@@ -196,6 +204,7 @@ impl Pages {
             next: Default::default(),
             freed: Vec::new(),
             file: None,
+            filled: Default::default(),
         };
         let result = act(&mut turn);
         turn.end();
@@ -295,6 +304,7 @@ impl Pages {
             Body::Report(_) | Body::Farewell(_) | Body::Heard => message.page.index as usize % SHARDS,
             _ => number_of(message.page.extent()),
         };
+        self.awake.heard(self.now());
         let mut after = After::default();
         let carried = Some((message.page, body));
         self.turn(number, carried, &mut after, |turn| turn.message(node, message, body));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use scios::limits::PAGE_BYTES;
 
+use super::limits::{READERS_BYTES_MAX, READERS_SHARE};
 use crate::coherence::limits::EXTENT_PAGES;
 use crate::coherence::{ExtentId, MemberNo, Placement};
 
@@ -16,6 +17,8 @@ pub struct FreeMemory(Mutex<HashMap<u32, Free>>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Free {
+    /// All that it donates, 0 if that isn't known.
+    budget: u64,
     announced: u64,
     /// Bytes it became home of since the last announcement, and between that and the one before: which of those it had
     /// counted isn't known.
@@ -29,8 +32,14 @@ impl Free {
     }
 
     fn takes_extents(&self) -> bool {
-        self.announced >= EXTENT_BYTES
+        self.announced >= for_readers(self.budget) + EXTENT_BYTES
     }
+}
+
+/// What a member with so much memory keeps for pages that are only read: a node that is full of pages it is home of must still
+/// be able to show its programs those of others.
+pub(super) fn for_readers(budget_bytes: u64) -> u64 {
+    (budget_bytes / READERS_SHARE).min(READERS_BYTES_MAX)
 }
 
 impl FreeMemory {
@@ -38,12 +47,13 @@ impl FreeMemory {
     pub fn set(&self, member: u32, free_bytes: u64) {
         let mut members = self.0.lock();
         let free = members.entry(member).or_default();
-        *free = Free { announced: free_bytes, given: [0, free.given[0]] };
+        *free = Free { announced: free_bytes, given: [0, free.given[0]], ..*free };
     }
 
     /// What a new member brings, until it says something itself.
     pub fn begin(&self, member: u32, memory_bytes: u64) {
-        self.0.lock().entry(member).or_insert(Free { announced: memory_bytes, ..Free::default() });
+        let all = Free { budget: memory_bytes, announced: memory_bytes, ..Free::default() };
+        self.0.lock().entry(member).or_insert(all).budget = memory_bytes;
     }
 
     /// Whether a member takes in pages that it is home of, as far as is known here.

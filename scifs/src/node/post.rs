@@ -17,6 +17,11 @@ impl Pages {
         true
     }
 
+    /// Whether this node has been told that this one is a member.
+    pub fn knows(&self, node: NodeId) -> bool {
+        self.peers.roster().number(node).is_some()
+    }
+
     /// A message of that epoch came from another node: which member it is. Nothing when it is none (yet), or when messages
     /// before this one were lost: then it must not be heard.
     pub fn heard(&self, from: NodeId, epoch: u64) -> Option<MemberNo> {

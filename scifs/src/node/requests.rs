@@ -153,31 +153,15 @@ impl Pages {
     /// Asks for pages of an access that follow each other in one extent. What is here and free to be used is done at once.
     pub(super) fn ask(self: &Arc<Self>, access: &Arc<Access>, first: PageId, count: u32, after: &mut After) {
         let file = &access.file;
-        let crowded = self.is_crowded_for(first, access.mode);
-        let fits = |index: u64| {
-            (!crowded || file.memory().is_resident(index)) && file.memory().populate(index).is_ok()
+        let fits = |page: PageId| {
+            (!self.is_crowded_for(page, access.mode) || self.has_to_write(file, page))
+                && file.memory().populate(u64::from(page.index)).is_ok()
         };
-        let granted = (0..count).find(|n| !fits(u64::from(first.index) + u64::from(*n))).unwrap_or(count);
+        let granted = (0..count).find(|n| !first.ahead(*n).is_some_and(fits)).unwrap_or(count);
         self.turn(number_of(first.extent()), None, after, |turn| turn.ask(access, first, granted));
         for n in granted..count {
             self.wait_for_memory(access, first.index + n, after);
         }
-    }
-
-    /// Whether the page may not take what is kept for pages that are only read. One whose home has room passes through.
-    pub(super) fn is_crowded_for(&self, page: PageId, mode: Mode) -> bool {
-        if mode == Mode::Read || !self.is_crowded() {
-            return false;
-        }
-        let shard = self.shards.get(number_of(page.extent())).map(|shard| shard.lock());
-        let Some(engine) = shard.as_ref().and_then(|shard| shard.engine.as_ref()) else { return false };
-        let me = engine.me();
-        let room = match engine.home(page) {
-            Some(home) if home == me => false,
-            Some(home) => self.free.has_room(home.0),
-            None => self.free.others_have_room(me.0),
-        };
-        !room
     }
 
     fn wait_for_memory(self: &Arc<Self>, access: &Arc<Access>, page: u32, after: &mut After) {
@@ -210,8 +194,8 @@ impl Pages {
         let (page, _) = read.file.chunk(read.page, read.page);
         let mode = if read.file.has_writers() { Mode::Write } else { Mode::Read };
         let (memory, index) = (read.file.memory(), u64::from(read.page));
-        let fits =
-            (!self.is_crowded_for(page, mode) || memory.is_resident(index)) && memory.populate(index).is_ok();
+        let fits = (!self.is_crowded_for(page, mode) || self.has_to_write(&read.file, page))
+            && memory.populate(index).is_ok();
         if !fits {
             let full = self.evicting.park_map((page, mode), read);
             return full.into_iter().for_each(|read| (read.done)(Err(PageFault::Full)));
@@ -221,7 +205,7 @@ impl Pages {
 
     /// Whether pages may be fetched that nobody waits for.
     pub(super) fn may_prefetch(&self) -> bool {
-        self.gate.is_open() && !self.evicting.is_short()
+        self.gate.is_open() && !self.evicting.is_short() && !self.is_crowded()
     }
 
     pub(super) fn fetch_ahead(self: &Arc<Self>, file: &Arc<File>, run: Option<(u32, u32)>, mode: Mode) {

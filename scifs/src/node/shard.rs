@@ -8,6 +8,7 @@ use scios::NodeId;
 use super::access::Waiting;
 use super::limits::SHARDS;
 use super::peers::Roster;
+use super::spare::Spare;
 use super::tokens::Tokens;
 use crate::coherence::{Engine, ExtentId, Message, PageId};
 
@@ -24,8 +25,8 @@ pub(super) struct Shard {
     pub(super) dropping: HashMap<PageId, bool>,
     /// Pages that programs are not given for the moment.
     pub(super) withheld: HashSet<PageId>,
-    /// Frames without a page, oldest first.
-    pub(super) spare: VecDeque<PageId>,
+    /// Frames without a page.
+    pub(super) spare: Spare,
 }
 
 pub(super) struct Stranger {

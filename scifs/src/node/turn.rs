@@ -11,13 +11,14 @@ use scios::{Nanos, NodeId};
 use super::access::{Access, MapRead, Waiting};
 use super::fault::PageFault;
 use super::file::File;
+use super::fill::{self, Filled};
 use super::layout::inode_of;
 use super::limits::{SPARE_FRAMES_MAX, STRANGERS_MAX};
 use super::pages::Pages;
 use super::programs::{Leaving, ProgramFault};
 use super::shard::{Shard, Stranger};
 use crate::coherence::{
-    Body, Effect, Engine, Fault, Input, MapperId, MemberNo, Message, Mode, PageError, PageId, Token,
+    Body, Effect, Effects, Engine, Fault, Input, MapperId, MemberNo, Message, Mode, PageError, PageId, Token,
 };
 
 /// What is left to do when the shard is free again.
@@ -64,6 +65,7 @@ pub(super) struct Turn<'a> {
     /// Pages whose frames are not needed any more, looked at again at the end of the turn.
     pub(super) freed: Vec<PageId>,
     pub(super) file: Option<Arc<File>>,
+    pub(super) filled: Filled,
 }
 
 impl Turn<'_> {
@@ -76,11 +78,30 @@ impl Turn<'_> {
         let mut input = Some(input);
         while let Some(next) = input {
             let Some(engine) = &mut self.shard.engine else { return };
-            for effect in engine.handle(self.now, next) {
-                self.perform(effect);
-            }
+            let lends = fill::lends(&next);
+            let effects = engine.handle(self.now, next);
+            self.fill_ahead(effects.as_slice(), lends);
+            self.perform_all(effects);
+            self.filled = Filled::default();
             input = self.next.pop_front();
         }
+    }
+
+    /// In order, but whoever waits here comes before others that only get word: a message without pages may go a little later,
+    /// for as long as it overtakes no other and nothing but frames and waiting requests is touched meanwhile.
+    fn perform_all(&mut self, effects: Effects) {
+        let mut word = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message } if !message.body.carries_pages() => word.push((to, message)),
+                Effect::Fill { .. } | Effect::Zero { .. } | Effect::Install { .. } => self.perform(effect),
+                _ => {
+                    word.drain(..).for_each(|(to, message)| self.send(to, message));
+                    self.perform(effect);
+                }
+            }
+        }
+        word.into_iter().for_each(|(to, message)| self.send(to, message));
     }
 
     pub(super) fn perform(&mut self, effect: Effect) {
@@ -132,22 +153,7 @@ impl Turn<'_> {
         })
     }
 
-    fn fill(&mut self, page: PageId) {
-        let bytes = self.carried.and_then(|(first, body)| {
-            let at = page.index.checked_sub(first.index)? as usize * PAGE_BYTES;
-            body.get(at..at + PAGE_BYTES)
-        });
-        match bytes {
-            Some(bytes) => {
-                self.pages.metrics.pages_received.increment();
-                self.put(page, bytes);
-            }
-            // A grant of an epoch that this node had not heard of: nobody who keeps the protocol sends that.
-            None => self.put(page, &[0; PAGE_BYTES]),
-        }
-    }
-
-    fn put(&mut self, page: PageId, bytes: &[u8]) {
+    pub(super) fn put(&mut self, page: PageId, bytes: &[u8]) {
         let Some(file) = self.file(page) else { return };
         if let Err(error) = file.memory().populate_obliged(u64::from(page.index)) {
             tracing::error!(%error, ?page, "a page came for which no memory was kept; it is taken in all the same");
@@ -201,7 +207,11 @@ impl Turn<'_> {
 
     /// Does the part of an access that concerns this page. The engine lets it.
     pub(super) fn access(&mut self, page: PageId, access: &Arc<Access>) {
-        match access.file.touch(page, |frame| access.copy(page.index, frame)) {
+        let done = match self.as_it_came(page).filter(|_| access.mode == Mode::Read) {
+            Some(bytes) => access.file.touch(page, |_| access.read_from(page.index, bytes)),
+            None => access.file.touch(page, |frame| access.copy(page.index, frame)),
+        };
+        match done {
             Some(()) if access.is_last_part() => self.after.finished.push(Arc::clone(access)),
             Some(()) => {}
             None => self.after.again.push((Arc::clone(access), page.index)),
@@ -291,26 +301,30 @@ impl Turn<'_> {
     }
 
     /// Whether this node can take in the pages of a hint, as their home or because their holder leaves. If not, the hint is ignored:
-    /// it will be given again.
+    /// it will be given again. What is kept for readers isn't taken: such a page would stay.
     fn has_room_for(&mut self, hint: &Message) -> bool {
         let Some(file) = self.file(hint.page) else { return false };
-        let memory = file.memory();
-        (0..u32::from(hint.run)).filter_map(|n| hint.page.ahead(n)).map(|page| u64::from(page.index)).all(
-            |page| {
-                let room = if hint.body == Body::Put {
-                    memory.populate_obliged(page)
-                } else {
-                    memory.try_populate(page)
-                };
-                room.is_ok()
-            },
-        )
+        let crowded = self.pages.is_crowded();
+        (0..u32::from(hint.run)).filter_map(|n| hint.page.ahead(n)).all(|page| {
+            let at = u64::from(page.index);
+            if crowded {
+                // What this home has anyway costs nothing, unless it has it only for as long as others do.
+                let surplus = self.engine().is_some_and(|engine| engine.is_surplus_at_home(page));
+                return file.memory().is_resident(at) && !surplus;
+            }
+            let room = if hint.body == Body::Put {
+                file.memory().populate_obliged(at)
+            } else {
+                file.memory().try_populate(at)
+            };
+            room.is_ok()
+        })
     }
 
     /// Frames that no page needs any more are kept for a moment: a page that is fought for comes back at once.
     pub(super) fn end(&mut self) {
         for page in std::mem::take(&mut self.freed) {
-            self.shard.spare.push_back(page);
+            self.shard.spare.push(page);
         }
         while self.shard.spare.len() > SPARE_FRAMES_MAX {
             self.release_spare();
@@ -319,7 +333,7 @@ impl Turn<'_> {
 
     /// False when there is none.
     pub(super) fn release_spare(&mut self) -> bool {
-        let Some(page) = self.shard.spare.pop_front() else { return false };
+        let Some(page) = self.shard.spare.pop() else { return false };
         let unused = self.engine().is_none_or(|engine| engine.page(page).is_none());
         if unused && let Some(file) = self.pages.files.get(inode_of(page)) {
             file.release(page);

@@ -4,9 +4,10 @@
 //!
 //! Read in this order: [`Vm`] (`service.rs`: the parts, and what becomes of a fault), `process.rs` (one process, and the rule that
 //! keeps it and its mappings together), `events.rs` (the thread that reads what happens), `socket.rs` (how programs come),
-//! `ranges.rs` and `presence.rs` (pure). `docs/vm.md` has what the kernel does and what was measured.
+//! `keeper.rs` (what guards programs against the daemon's death), `ranges.rs` and `presence.rs` (pure). `docs/vm.md` has what the kernel does and what was measured.
 
 mod events;
+pub mod keeper;
 mod limits;
 mod metrics;
 mod presence;

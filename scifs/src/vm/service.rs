@@ -9,6 +9,7 @@
 //! Locks, in the order in which they are taken: a shard, a process, the table. Nobody waits with one of them.
 
 use std::fmt;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -22,6 +23,7 @@ use scios::metrics::Registry;
 use thiserror::Error;
 
 use super::events::{self, Events, Job};
+use super::keeper::{Keeper, Told};
 use super::limits::{AGAIN_AFTER, GROW_FOR, HEAL_PAGES_MAX, PATIENCE, PROTECT_FOR};
 use super::metrics::Metrics;
 use super::process::{Given, News, Process, Shared};
@@ -50,6 +52,7 @@ pub struct Vm {
     up: Box<dyn Upward>,
     events: Arc<Events>,
     table: Table,
+    keeper: Keeper,
     pub(super) tickets: Tickets<Shared>,
     socket: abi::Name,
     metrics: Metrics,
@@ -66,6 +69,7 @@ impl Vm {
             up,
             events: Arc::clone(&events),
             table: Table::default(),
+            keeper: Keeper::default(),
             tickets: Tickets::default(),
             socket: name,
             metrics: Metrics::default(),
@@ -102,6 +106,8 @@ impl Vm {
     /// A program has come.
     pub(super) fn adopt(&self, uffd: Userfault, thread: u32) -> Result<Arc<Process>, Errno> {
         let process = Process::new(self.table.next_number(), uffd, thread);
+        self.keeper.start()?;
+        self.keeper.tell(Told::Process, process.number, Some(process.as_fd()))?;
         self.events.watch(&process)?;
         self.table.add(&process, &[]);
         Ok(process)
@@ -111,9 +117,24 @@ impl Vm {
         self.table.count()
     }
 
-    pub(super) fn announce(&self, process: &Arc<Process>, shared: Shared) {
-        self.table.link(process, shared.file.inode());
+    pub(super) fn announce(&self, process: &Arc<Process>, shared: Shared) -> Result<(), Errno> {
+        let inode = shared.file.inode();
+        if self.table.link(process, inode)
+            && let Err(error) = self.keeper.tell(Told::File, inode, Some(shared.file.memory().file()))
+        {
+            self.table.unlink(process.number, inode);
+            return Err(error);
+        }
         process.announce(shared);
+        Ok(())
+    }
+
+    fn unlink(&self, process: &Process, inode: u64) {
+        if self.table.unlink(process.number, inode)
+            && let Err(error) = self.keeper.tell(Told::FileGone, inode, None)
+        {
+            tracing::warn!(%error, inode, "the keeper goes on holding a file that nobody shares");
+        }
     }
 
     pub(super) fn look_at(&self, number: u64) {
@@ -131,7 +152,7 @@ impl Vm {
             |news| {
                 let News { faults: new, children, left } = news;
                 faults = new;
-                left.iter().for_each(|inode| self.table.unlink(process.number, *inode));
+                left.iter().for_each(|inode| self.unlink(process, *inode));
                 children.iter().for_each(|child| self.take_in(child));
             },
         );
@@ -153,6 +174,9 @@ impl Vm {
 
     fn take_in(&self, child: &Arc<Process>) {
         self.table.add(child, &child.inodes());
+        if let Err(error) = self.keeper.tell(Told::Process, child.number, Some(child.as_fd())) {
+            tracing::error!(%error, "a child of a program that shares memory would not learn of the daemon's death");
+        }
         if let Err(error) = self.events.watch(child) {
             tracing::error!(%error, "a child of a program that shares memory can't be watched; it will wait for ever");
         }
@@ -200,7 +224,10 @@ impl Vm {
     fn drop_process(&self, process: &Process) {
         if let Some(process) = self.table.remove(process.number) {
             self.events.unwatch(&process);
-            process.end().into_iter().for_each(|inode| self.table.unlink(process.number, inode));
+            process.end().into_iter().for_each(|inode| self.unlink(&process, inode));
+            if let Err(error) = self.keeper.tell(Told::ProcessGone, process.number, None) {
+                tracing::warn!(%error, "the keeper goes on holding a program that has ended");
+            }
         }
     }
 

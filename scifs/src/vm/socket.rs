@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -133,7 +133,7 @@ impl Conversation {
     /// One packet. An error ends the conversation, unless it is EAGAIN.
     fn next(&mut self, vm: &Arc<Vm>) -> Result<(), Errno> {
         let mut bytes = [0; abi::PACKET_BYTES_MAX + 1];
-        let (length, file) = receive(&self.socket, &mut bytes)?;
+        let (length, file) = receive(self.socket.as_fd(), &mut bytes, false)?;
         let packet = bytes.get(..length).filter(|packet| !packet.is_empty()).ok_or(Errno::PIPE)?;
         let number = packet.first_chunk().map(|kind| u32::from_ne_bytes(*kind));
         match (number, file) {
@@ -169,7 +169,9 @@ impl Conversation {
         let segment = Segment::from_bytes(packet).map_err(|_| Errno::PROTO)?;
         let Some(process) = &self.process else { return self.done(Err(Errno::PERM)) };
         let Some(shared) = vm.tickets.take(&segment.ticket) else { return self.done(Err(Errno::STALE)) };
-        vm.announce(process, Shared::clone(&shared));
+        if let Err(error) = vm.announce(process, Shared::clone(&shared)) {
+            return self.done(Err(error));
+        }
         let done = Done { errno: 0, reserved: 0 };
         self.answer(&done.to_bytes(), Some(&shared))
     }
@@ -205,11 +207,16 @@ impl Conversation {
 }
 
 /// A packet and the one descriptor that it may bring; others are closed.
-fn receive(socket: &OwnedFd, bytes: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
+pub(super) fn receive(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+    wait: bool,
+) -> Result<(usize, Option<OwnedFd>), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let received = recvmsg(socket.as_fd(), &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
+    let mut flags = RecvFlags::CMSG_CLOEXEC;
+    flags.set(RecvFlags::DONTWAIT, !wait);
+    let received = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
     let mut file = None;
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(files) = message {

@@ -32,27 +32,29 @@ impl Table {
         let mut entries = self.entries.write();
         entries.all.insert(process.number, Arc::clone(process));
         drop(entries);
-        inodes.iter().for_each(|inode| self.link(process, *inode));
+        for inode in inodes {
+            self.link(process, *inode);
+        }
     }
 
-    /// The process may map the file.
-    pub(super) fn link(&self, process: &Arc<Process>, inode: u64) {
+    /// The process may map the file. True when it is the first.
+    pub(super) fn link(&self, process: &Arc<Process>, inode: u64) -> bool {
         let mut entries = self.entries.write();
+        let first = !entries.by_inode.contains_key(&inode);
         let linked = entries.by_inode.entry(inode).or_default();
         if !linked.iter().any(|known| known.number == process.number) {
             linked.push(Arc::clone(process));
         }
         self.version.fetch_add(1, Ordering::Release);
+        first
     }
 
-    pub(super) fn unlink(&self, number: u64, inode: u64) {
+    /// True when nobody is left who may.
+    pub(super) fn unlink(&self, number: u64, inode: u64) -> bool {
         let mut entries = self.entries.write();
-        if let Some(linked) = entries.by_inode.get_mut(&inode) {
-            linked.retain(|known| known.number != number);
-            if linked.is_empty() {
-                entries.by_inode.remove(&inode);
-            }
-        }
+        let Some(linked) = entries.by_inode.get_mut(&inode) else { return false };
+        linked.retain(|known| known.number != number);
+        linked.is_empty() && entries.by_inode.remove(&inode).is_some()
     }
 
     pub(super) fn remove(&self, number: u64) -> Option<Arc<Process>> {

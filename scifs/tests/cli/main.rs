@@ -9,4 +9,5 @@ mod mounting;
 mod programs;
 mod services;
 mod support;
+mod syscalls;
 mod teaching;

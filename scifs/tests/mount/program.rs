@@ -47,7 +47,10 @@ pub(crate) fn value(value: impl ToString) -> Answer {
 impl Program {
     pub(crate) fn start(mountpoint: &Path) -> Self {
         let mut child = Command::new("python3")
-            .args(["-c", &format!("{}{}serve()", include_str!("program.py"), include_str!("../vm/sharing.py"))])
+            .args([
+                "-c",
+                &format!("{}{}serve()", include_str!("program.py"), include_str!("../vm/sharing.py")),
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -7,12 +7,13 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use scios::memory::{Region, RegionSlice};
 
-use crate::program::Program;
+use crate::program::{PATIENCE, Program};
 
 pub(crate) const PAGE: usize = 4096;
 
@@ -48,7 +49,31 @@ impl Cluster {
         for _ in 0..nodes {
             cluster.add();
         }
+        if nodes > 1 {
+            (0..nodes).for_each(|node| cluster.wait_until_settled(node));
+        }
         cluster
+    }
+
+    /// Any node may be killed from then on, the first one too, and the others go on.
+    fn wait_until_settled(&self, node: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = Command::new(env!("CARGO_BIN_EXE_scifs"))
+                .arg("status")
+                .arg(&self.nodes[node].mountpoint)
+                .arg("--json")
+                .env("SCIFS_RUNTIME_DIR", &self.folder)
+                .output()
+                .unwrap();
+            let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+            let members = status["members"].as_array().map(Vec::len);
+            if status["voters_settled"] == true && members == Some(self.nodes.len()) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "node {node} doesn't know who votes: {status}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// One node more; returns when its mount serves.
@@ -96,9 +121,15 @@ impl Cluster {
         &self.nodes[node].mountpoint
     }
 
-    /// To the daemon itself.
+    /// To the daemon itself. One that is to stop stands still when this returns.
     pub(crate) fn signal(&self, node: usize, signal: Signal) {
-        kill_process(self.nodes[node].daemon(), signal).unwrap();
+        let daemon = self.nodes[node].daemon();
+        kill_process(daemon, signal).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while signal == Signal::STOP && !stands_still(daemon) {
+            assert!(Instant::now() < deadline, "node {node} doesn't stop");
+            std::thread::yield_now();
+        }
     }
 
     /// Whether a node's daemon runs.
@@ -128,6 +159,15 @@ impl Node {
         let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
         Pid::from_raw(children.trim().parse().unwrap()).unwrap()
     }
+}
+
+/// Whether every thread of a process is stopped: each stops by itself, and goes on with what it does until then.
+fn stands_still(process: Pid) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero())).unwrap();
+    tasks.flatten().all(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    })
 }
 
 impl Drop for Cluster {

@@ -1,5 +1,7 @@
 //! Programs that share a node's memory, on real mounts of one and several nodes.
 
+mod ends;
+mod hostile;
 #[allow(dead_code)]
 #[path = "../mount/program.rs"]
 mod program;

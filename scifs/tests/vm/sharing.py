@@ -98,7 +98,7 @@ def unmap(name, first, pages):
 def move(name, first, pages, to):
     """Under a new name."""
     old, length = part(name, first, pages)
-    place = checked(libc.mremap(old, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, 0x300000000000))
+    place = checked(libc.mremap(old, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, 0x500000000000))
     maps[to] = Memory(place, int(pages))
 
 

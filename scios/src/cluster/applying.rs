@@ -22,6 +22,7 @@ impl<M: Machine> Cluster<M> {
         let mut views = Vec::new();
         let (state, machine, effects, up) = (&mut self.state, &mut self.machine, &mut self.effects, &self.up);
         let shipments = &mut self.shipments;
+        let was_joint = consensus.is_joint();
         consensus.pump(
             |step| match step {
                 Step::Restore { data, index } => match restore(machine, data, index) {
@@ -59,6 +60,8 @@ impl<M: Machine> Cluster<M> {
         for id in unreachable {
             consensus.lost(id)?;
         }
+        // As long as two sets of voters have to agree, the death of one that is alone in its set is the end of all decisions.
+        self.reconcile_due |= consensus.is_joint() && !was_joint;
         if let Some(why) = fault {
             return Err(Broken(why));
         }

@@ -108,11 +108,7 @@ impl<M: Machine> Cluster<M> {
         let judge = self.authority.holds(now, consensus.term());
         let dead = |id: NodeId| judge && self.watch.is_overdue(now, id, &timing);
         let staying = || view.members().filter(|m| !m.leaving && !dead(m.id));
-        let places = match staying().take(usize::from(view.voters_max)).count() {
-            0..=2 => 1,
-            3..=4 => 3,
-            _ => 5,
-        };
+        let places = places(staying().count(), view.voters_max);
         let voting = |id: NodeId| consensus.conf().voters.contains(&id.get());
         let leader = staying().filter(|m| m.id == me && voting(m.id));
         let voters = staying().filter(|m| m.id != me && voting(m.id));
@@ -228,6 +224,15 @@ impl<M: Machine> Cluster<M> {
         if !self.lease.holds(now) {
             wanted.extend(self.config.join.iter().cloned());
         }
+    }
+}
+
+/// How many of so many members vote: always an odd number.
+pub(super) fn places(members: usize, voters_max: u8) -> usize {
+    match members.min(usize::from(voters_max)) {
+        0..=2 => 1,
+        3..=4 => 3,
+        _ => 5,
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::api::Standing;
 use super::core::Cluster;
+use super::leading::places;
 use super::state::Machine;
 use super::view::View;
 use super::wire::Announcement;
@@ -25,6 +26,9 @@ pub struct Status {
     pub voters_outgoing: Vec<NodeId>,
     /// This node leads, and the voters are changing (or may be).
     pub voters_changing: bool,
+    /// As many vote as the members call for, and this node knows it: when all members say so, the cluster survives what it can
+    /// survive. A voter that dies before is missed by the others for ever if they still need it to decide.
+    pub voters_settled: bool,
     /// How long this node may act without hearing more.
     pub lease_left: Duration,
     pub quorum: Quorum,
@@ -65,6 +69,7 @@ impl<M: Machine> Cluster<M> {
             voters: consensus.map(|c| self.ids(&c.conf().voters)).unwrap_or_default(),
             voters_outgoing: consensus.map(|c| self.ids(&c.conf().voters_outgoing)).unwrap_or_default(),
             voters_changing: consensus.is_some_and(|c| c.leads() && c.is_unsettled()),
+            voters_settled: self.voters_settled(),
             lease_left: self.lease.until().since(now),
             quorum: match self.leaderless_since {
                 None => Quorum::Reached,
@@ -75,10 +80,31 @@ impl<M: Machine> Cluster<M> {
         }
     }
 
-    /// Which voters this node can reach, in words.
+    fn voters_settled(&self) -> bool {
+        let view = self.state.view();
+        let staying = view.members().filter(|m| !m.leaving).count();
+        self.consensus.as_ref().is_some_and(|c| {
+            let unsettled = c.is_joint() || c.leads() && c.is_changing();
+            !unsettled && c.conf().voters.len() == places(staying, view.voters_max)
+        })
+    }
+
+    /// Which voters this node can reach, in words. While they change, those of before have to agree as well.
     pub(super) fn quorum_detail(&self) -> String {
         let Some(consensus) = &self.consensus else { return "this node is not a member".into() };
-        let voters = self.ids(&consensus.conf().voters);
+        let conf = consensus.conf();
+        let now = self.reached_of(&conf.voters);
+        if conf.voters_outgoing.is_empty() {
+            return now;
+        }
+        format!(
+            "{now}; they were about to change, so of those before too: {}",
+            self.reached_of(&conf.voters_outgoing)
+        )
+    }
+
+    fn reached_of(&self, voters: &[u64]) -> String {
+        let voters = self.ids(voters);
         let reached = |id: &NodeId| *id == self.config.id || self.up.contains(id);
         let missing: Vec<String> =
             voters.iter().filter(|id| !reached(id)).map(|id| self.name_of(*id)).collect();

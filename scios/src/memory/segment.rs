@@ -85,6 +85,17 @@ impl SegmentMemory {
         self.charge(page, Need::Obliged).ok_or_else(|| self.budget.refuse(1))
     }
 
+    /// Puts the bytes of adjacent pages into their frames, charging those that are not populated as `populate_obliged` does. One
+    /// system call for all: a frame that is new is neither zeroed nor mapped here for it.
+    pub fn fill(&self, first: u64, bytes: &[u8]) -> Result<(), MemoryError> {
+        let pages = (bytes.len() / PAGE_BYTES) as u64;
+        check(first.saturating_add(pages.saturating_sub(1)))?;
+        for page in first..first + pages {
+            self.charge(page, Need::Obliged).ok_or_else(|| self.budget.refuse(1))?;
+        }
+        self.file.write(first * PAGE_BYTES as u64, bytes)
+    }
+
     /// True: charged now; false: it was before; nothing: there is no frame for it.
     fn charge(&self, page: u64, need: Need) -> Option<bool> {
         // Charge and bit change together, so that threads that populate one page charge it once.

@@ -22,6 +22,8 @@ pub struct NodeStatus {
     pub standing: String,
     /// `null` while decisions can be made, otherwise why they can't.
     pub no_quorum: Option<String>,
+    /// This node knows of as many voters as the members call for. When all say so, the death of one is survived.
+    pub voters_settled: bool,
     pub lease_left_ms: u64,
     pub members: Vec<MemberStatus>,
     pub memory: MemoryStatus,
@@ -71,6 +73,7 @@ pub(super) fn of(config: &NodeConfig, life: &Life, memory: &Memory) -> NodeStatu
             Quorum::Reached => None,
             lost @ Quorum::Lost { .. } => Some(lost.to_string()),
         },
+        voters_settled: cluster.voters_settled,
         lease_left_ms: cluster.lease_left.as_millis() as u64,
         members: members.collect(),
         used_bytes: memory.used_bytes(),

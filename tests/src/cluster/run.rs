@@ -184,15 +184,7 @@ impl World {
 
     /// Whether as many nodes vote as should, and all know it.
     pub fn has_all_voters(&self) -> bool {
-        let places = match self.nodes.len().min(usize::from(self.setup.voters_max)) {
-            0..=2 => 1,
-            3..=4 => 3,
-            _ => 5,
-        };
-        self.nodes.iter().filter(|n| n.is_live()).all(|n| {
-            let status = n.cluster.status();
-            status.voters.len() == places && status.voters_outgoing.is_empty()
-        })
+        self.nodes.iter().filter(|n| n.is_live()).all(|n| n.cluster.status().voters_settled)
     }
 
     /// What every node says of itself, for a failure's report.

@@ -62,10 +62,19 @@ impl Cluster {
             .map_err(|source| Trouble::Io { doing: "start a program".into(), source })
     }
 
+    /// A node that is to stop stands still when this returns.
     pub fn signal(&self, node: usize, signal: Signal) -> Result<(), Trouble> {
         let Some(pid) = self.pids[node] else { return Ok(()) };
-        kill_process(pid, signal)
-            .map_err(|error| Trouble::Io { doing: format!("signal node {node}"), source: error.into() })
+        let told = |source| Trouble::Io { doing: format!("signal node {node}"), source };
+        kill_process(pid, signal).map_err(|error| told(error.into()))?;
+        let deadline = Instant::now() + PATIENCE;
+        while signal == Signal::STOP && !stands_still(pid).map_err(told)? {
+            if Instant::now() > deadline {
+                return Err(told(io::ErrorKind::TimedOut.into()));
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
     }
 
     /// Whether a node's process is there.
@@ -78,6 +87,15 @@ impl Cluster {
     pub fn scifs(&self, arguments: &[&str]) -> Result<Output, Trouble> {
         run(Command::new(&self.scifs).args(arguments))
     }
+}
+
+/// Whether every thread of a process is stopped: each stops by itself, and goes on with what it does until then.
+fn stands_still(process: Pid) -> io::Result<bool> {
+    let mut tasks = std::fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero()))?.flatten();
+    Ok(tasks.all(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    }))
 }
 
 impl Drop for Cluster {

@@ -37,9 +37,15 @@ impl Cluster {
         format!("{}/n{node}", self.path())
     }
 
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.scifs);
+        command.args(arguments).stdin(Stdio::null());
+        command
+    }
+
     /// Runs a command to its end and gives what it printed.
     pub(super) fn scifs(&self, arguments: &[&str]) -> Result<String, Error> {
-        let output = output_of(Command::new(&self.scifs).args(arguments).stdin(Stdio::null()))?;
+        let output = output_of(&mut self.command(arguments))?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 

@@ -23,7 +23,7 @@ const ROUNDS: u32 = 2_000;
 pub(crate) fn run(options: &Options) -> Result<u8, Error> {
     setup::ensure(&[Capability::Fuse, Capability::Languages])?;
     println!("Building scifs and the example programs (the first time, this takes some minutes) ...");
-    build_release(&["scifs"])?;
+    build_release(&["scifs", "scifs-c", "scifs-preload"])?;
     let programs = programs::build()?;
 
     println!("\nThree nodes of one cluster on this machine, each with a mount of its own:");
@@ -39,6 +39,12 @@ pub(crate) fn run(options: &Options) -> Result<u8, Error> {
     programs.ring(&cluster, NOTES)?;
     println!("\nWhat the cluster knows of that file now, asked on n3:");
     print!("{}", cluster.scifs(&["stat", &format!("{}/ring", cluster.point(3))])?);
+
+    println!("\nWith libscifs, programs lock memory and wait for each other across nodes:");
+    cluster.scifs(&["create", &format!("{}/board", cluster.point(1)), "--size", "64K"])?;
+    programs.board(&cluster)?;
+    println!("\nA program that knows nothing of it, under scifs exec:");
+    programs.ring_by_exec(&cluster)?;
 
     println!("\nTwo programs write one page in turns, {ROUNDS} rounds; each turn moves the page (medians):");
     let floor_us = floor::page_over_tcp_us(ROUNDS)?;

@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::cluster::Cluster;
+use crate::cargo::cargo;
 use crate::error::{Doing, Error, output_of};
 use crate::paths;
 
@@ -26,6 +27,25 @@ pub(super) fn build() -> Result<Programs, Error> {
             (programs.source(&format!("{name}.c")), programs.program(&format!("{name}-c")));
         output_of(Command::new("cc").arg("-O2").arg("-o").args([program, source]))?;
     }
+    let (include, libraries) = (paths::workspace().join("client/include"), paths::target().join("release"));
+    let (source, program) = (programs.source("libscifs/board.c"), programs.program("board-c"));
+    let mut board = Command::new("cc");
+    board
+        .args(["-O2", "-Wall", "-Wextra", "-pedantic", "-std=c99", "-I"])
+        .arg(include)
+        .arg("-o")
+        .args([program, source]);
+    board.arg("-L").arg(&libraries).arg("-lscifs").arg(format!("-Wl,-rpath,{}", libraries.display()));
+    output_of(&mut board)?;
+    output_of(&mut cargo(&[
+        "build",
+        "--release",
+        "--quiet",
+        "--package",
+        "scifs-client",
+        "--example",
+        "board",
+    ]))?;
     let (source, program) = (programs.source("ring.rs"), programs.program("ring-rust"));
     output_of(Command::new("rustc").args(["-O", "--edition", "2024", "-o"]).args([program, source]))?;
     Ok(programs)
@@ -57,6 +77,35 @@ impl Programs {
             running.push(Running::start(command)?);
         }
         running.into_iter().try_for_each(|program| program.finish(PATIENCE).map(drop))
+    }
+
+    /// The same by libscifs: locks, and waiting for each other, across nodes.
+    pub(super) fn board(&self, cluster: &Cluster) -> Result<(), Error> {
+        let mut python = Command::new("python3");
+        python.arg(self.source("libscifs/board.py"));
+        python.env("LIBSCIFS", paths::target().join("release/libscifs.so"));
+        let players = [
+            (Command::new(self.program("board-c")), "C on n1"),
+            (python, "Python on n2"),
+            (Command::new(paths::target().join("release/examples/board")), "Rust on n3"),
+        ];
+        let count = players.len().to_string();
+        let mut running = Vec::new();
+        for (me, (mut command, name)) in players.into_iter().enumerate() {
+            let file = format!("{}/board", cluster.point(me + 1));
+            command.args([&file, &me.to_string(), &count, name]);
+            running.push(Running::start(command)?);
+        }
+        running.into_iter().try_for_each(|program| program.finish(PATIENCE).map(drop))
+    }
+
+    /// One program again, and nothing changed in it: `scifs exec` makes its mappings take the fast path.
+    pub(super) fn ring_by_exec(&self, cluster: &Cluster) -> Result<(), Error> {
+        let file = format!("{}/alone", cluster.point(2));
+        cluster.scifs(&["create", &file, "--size", "1M"])?;
+        let mut exec = cluster.command(&["exec", "--verbose", "--", "python3"]);
+        exec.arg(self.source("ring.py")).args([&file, "0", "1", "3", "Python"]);
+        Running::start(exec)?.finish(PATIENCE).map(drop)
     }
 
     /// Microseconds for one move of a dirty page between two nodes.

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -14,6 +15,10 @@ use crate::cli::process::Process;
 use crate::cli::{CliError, print};
 use crate::control;
 use crate::exit::Exit;
+
+/// For all nodes to know who votes: a few messages on a machine that may be busy.
+const SETTLED_WITHIN: Duration = Duration::from_secs(10);
+const GLANCE: Duration = Duration::from_millis(2);
 
 /// Start nodes of one cluster on this machine, mounted at DIR/n1, DIR/n2, ...; returns when all serve
 #[derive(Debug, clap::Args)]
@@ -116,7 +121,32 @@ impl<'a> Up<'a> {
             let socket = node.socket(&self.state.runtime);
             node.process = control::pid_of(&socket).and_then(Process::of);
         }
-        self.state.write(&self.folder)
+        self.state.write(&self.folder)?;
+        self.wait_until_settled(&mut check)
+    }
+
+    /// Whoever kills a node next, the first one too, is to see the others go on. They serve anyhow, so this ends in any case.
+    fn wait_until_settled(&self, check: &mut impl FnMut() -> Result<(), DevError>) -> Result<(), DevError> {
+        let all = self.state.nodes.len();
+        let deadline = Instant::now() + SETTLED_WITHIN;
+        for node in &self.state.nodes {
+            let socket = node.socket(&self.state.runtime);
+            let settled = || {
+                control::ask(&socket.to_string_lossy(), "status").is_ok_and(|status| {
+                    status["voters_settled"] == true
+                        && status["members"].as_array().map(Vec::len) == Some(all)
+                })
+            };
+            while !settled() {
+                check()?;
+                if Instant::now() > deadline {
+                    eprintln!("scifs: {} serves, but the nodes have not agreed yet on who votes", node.name);
+                    return Ok(());
+                }
+                std::thread::sleep(GLANCE);
+            }
+        }
+        Ok(())
     }
 
     /// What was begun is taken back.

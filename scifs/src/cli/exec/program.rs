@@ -102,16 +102,14 @@ impl Program {
                 usize::try_from(first).ok()?.checked_add(usize::try_from(index).ok()? * SEGMENT_BYTES)?;
             head.get(at..at.checked_add(SEGMENT_BYTES)?)
         });
-        for segment in segments.filter(|segment| number(segment, 0, 4) == Some(INTERPRETER)) {
-            let place = number(segment, 8, 8).zip(number(segment, 32, 8));
-            let name = place.and_then(|(offset, bytes)| {
-                let offset = usize::try_from(offset).ok()?;
-                head.get(offset..offset.checked_add(usize::try_from(bytes).ok()?)?)
-            });
-            let musl = name.is_some_and(|name| name.windows(7).any(|part| part == b"ld-musl"));
-            return if musl { Self::Musl } else { Self::Dynamic };
-        }
-        Self::Static
+        let mut interpreters = segments.filter(|segment| number(segment, 0, 4) == Some(INTERPRETER));
+        let Some(segment) = interpreters.next() else { return Self::Static };
+        let name = number(segment, 8, 8).zip(number(segment, 32, 8)).and_then(|(offset, bytes)| {
+            let offset = usize::try_from(offset).ok()?;
+            head.get(offset..offset.checked_add(usize::try_from(bytes).ok()?)?)
+        });
+        let musl = name.is_some_and(|name| name.windows(7).any(|part| part == b"ld-musl"));
+        if musl { Self::Musl } else { Self::Dynamic }
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) struct Handle {
     pub(super) inode: Inode,
     pub(super) file: Arc<File>,
     pub(super) maps_for_writing: bool,
+    pub(super) readable: bool,
     pub(super) writable: bool,
     /// The file has bits that a write by others than root takes away.
     pub(super) privileged: AtomicBool,

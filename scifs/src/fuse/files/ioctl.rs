@@ -30,6 +30,9 @@ impl Service {
             abi::INFO => self.info(reply),
             abi::ATTACH => self.attach(*header, ioctl.handle, reply),
             abi::PREFETCH => self.prefetch(&ioctl, reply),
+            abi::WAIT => self.wait(&ioctl, reply),
+            abi::NOTIFY => self.notify(&ioctl, reply),
+            abi::BARRIER => self.arrive(&ioctl, reply),
             _ => reply.error(Errno::NOTTY),
         }
     }
@@ -58,6 +61,7 @@ impl Service {
     fn prefetch(&self, ioctl: &Ioctl<'_>, reply: Reply) {
         let Ok(hint) = abi::Prefetch::from_bytes(ioctl.data) else { return reply.error(Errno::INVAL) };
         let mode = match hint.mode {
+            _ if hint.reserved != 0 => return reply.error(Errno::INVAL),
             READ => Mode::Read,
             WRITE => Mode::Write,
             _ => return reply.error(Errno::INVAL),

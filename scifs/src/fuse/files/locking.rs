@@ -81,11 +81,13 @@ fn blocking(conflict: &Conflict) -> FileLock {
     }
 }
 
-/// Only locks are ever waited for so long that somebody wants to give up. Everything else ends by itself.
+/// Only locks and other programs are ever waited for so long that somebody wants to give up. Everything else ends by itself.
 pub(super) fn interrupt(inner: &Inner, unique: u64, reply: Reply) {
     let present = inner.present().ok();
-    let locks = present.as_ref().and_then(|present| present.locks.get());
-    let heeded = locks.is_some_and(|locks| locks.interrupt(unique));
+    let heeded = present.is_some_and(|present| {
+        present.locks.get().is_some_and(|locks| locks.interrupt(unique))
+            || present.waits.get().is_some_and(|waits| waits.interrupt(unique))
+    });
     if !heeded {
         inner.early.remember(unique);
     }

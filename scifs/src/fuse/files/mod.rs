@@ -23,6 +23,7 @@ mod present;
 mod programs;
 mod space;
 mod times;
+mod waiting;
 mod xattrs;
 
 use std::collections::BTreeMap;

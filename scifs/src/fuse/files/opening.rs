@@ -34,6 +34,10 @@ impl Access {
         Self { readable: mode != O_WRONLY, writable: mode != O_RDONLY }
     }
 
+    pub(super) fn is_readable(self) -> bool {
+        self.readable
+    }
+
     pub(super) fn is_writable(self) -> bool {
         self.writable
     }
@@ -79,6 +83,7 @@ fn open_counted(
         inode,
         file,
         maps_for_writing: access.maps_for_writing(),
+        readable: access.is_readable(),
         writable: access.is_writable(),
         privileged: AtomicBool::new(info.attr.mode & PRIVILEGES != 0),
     };

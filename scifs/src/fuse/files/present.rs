@@ -12,6 +12,7 @@ use super::answer::{errno, mismatch};
 use crate::locks::Locks;
 use crate::names::{FileInfo, Found, Inode, NamesClient, Query};
 use crate::node::{self, File, PageFault, Pages};
+use crate::sync::Waits;
 
 /// One membership's parts. Requests hold on to those that they began with, and end with an error when these end.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub struct Present {
     pub pages: Arc<Pages>,
     /// There from the first view on.
     pub locks: OnceLock<Arc<Locks>>,
+    pub waits: OnceLock<Arc<Waits>>,
     pub cluster: Arc<AnyCluster>,
     pub memory: Arc<Memory>,
 }
@@ -27,6 +29,10 @@ pub struct Present {
 impl Present {
     pub(super) fn locks(&self) -> Result<&Arc<Locks>, Errno> {
         self.locks.get().ok_or(Errno::IO)
+    }
+
+    pub(super) fn waits(&self) -> Result<&Arc<Waits>, Errno> {
+        self.waits.get().ok_or(Errno::IO)
     }
 
     /// Lets pages know how much memory the others have, so that new ones get their home where there is room.

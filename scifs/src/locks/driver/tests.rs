@@ -16,11 +16,11 @@ struct Wire {
     queue: Queue,
 }
 
-impl Post for Wire {
+impl Post<Message> for Wire {
     fn send(&self, to: MemberNo, message: &Message) {
         self.queue.lock().push_back((self.me, to, message.clone()));
     }
-    fn distrust(&self, peer: MemberNo, why: Violation) {
+    fn distrust(&self, peer: MemberNo, why: &dyn fmt::Display) {
         panic!("{peer:?}: {why}");
     }
     fn rejoin(&self) {

@@ -51,6 +51,50 @@ fn pages_of_others_leave_a_full_node_and_come_back() {
     }
 }
 
+/// Fills a file until there is no room; gives the number of its pages.
+fn fill(node: &super::cluster::Node, inode: u64) -> u64 {
+    let full = (0..10_000).find(|page| {
+        let written = node.write(inode, page * PAGE, &page.to_le_bytes());
+        assert!(matches!(written, Ok(()) | Err(PageFault::Full)), "{written:?}");
+        written.is_err()
+    });
+    full.expect("never full")
+}
+
+/// What it fetches to read leaves again, though it is its home, and what a node that is full gives back isn't taken.
+#[test]
+fn a_full_home_can_read_all_that_others_hold() {
+    let cluster = Cluster::new(&Setting { memory_bytes: 8 << 20, ..Setting::default() });
+    let (a, b) = (&cluster.nodes[0], &cluster.nodes[1]);
+    for page in 0..600u64 {
+        a.write(7, page * PAGE, b"touched").unwrap();
+    }
+    for page in 0..600u64 {
+        b.write(7, page * PAGE, &page.to_le_bytes()).unwrap();
+    }
+    let pages = [fill(a, 8), fill(b, 9)];
+    assert!(pages.iter().all(|pages| *pages > 1_000), "{pages:?}");
+    for _ in 0..2 {
+        for node in [a, b] {
+            for (inode, pages) in [(7, 600), (8, pages[0]), (9, pages[1])] {
+                for page in 0..pages {
+                    let read = node.read(inode, page * PAGE, 8);
+                    assert_eq!(read.as_deref(), Ok(&page.to_le_bytes()[..]), "page {page} of {inode}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn holes_that_were_read_leave_a_full_node() {
+    let cluster = Cluster::new(&Setting { nodes: 1, memory_bytes: 4 << 20, ..Setting::default() });
+    for page in 0..3_000 {
+        assert_eq!(cluster.nodes[0].read(7, page * PAGE, 8).unwrap(), [0; 8], "page {page}");
+    }
+    cluster.nodes[0].write(7, 0, b"room").unwrap();
+}
+
 #[test]
 fn a_file_that_was_cut_reads_as_zeros_everywhere_and_can_be_written_again() {
     let cluster = Cluster::new(&Setting::default());

@@ -82,6 +82,10 @@ const REGISTER_ALL: u64 = 1 | 2 | 4;
 const PROTECT_WP: u64 = 1;
 const CONTINUE_WP: u64 = 2;
 
+/// What any process may map: nothing lies below, and nothing beyond 47 bits.
+const ADDRESSES_START: u64 = 1 << 16;
+const ADDRESSES_END: u64 = (1 << 47) - 4096;
+
 /// Read at once.
 const MESSAGES: usize = 16;
 
@@ -127,6 +131,11 @@ impl Userfault {
             Err(Errno::PERM) => this.api(FEATURES).map(|()| (this, false)),
             Err(errno) => Err(errno),
         }
+    }
+
+    /// One that is set up already.
+    pub(super) fn of(file: OwnedFd) -> Self {
+        Self(file)
     }
 
     fn api(&self, features: u64) -> Result<(), Errno> {
@@ -176,10 +185,16 @@ impl Userfault {
         unsafe { ioctl(&self.0, Setter::<WAKE, _>::new(span)) }
     }
 
+    /// Has everybody who waits try again.
+    pub(super) fn wake_all(&self) {
+        // Whoever is gone needs no waking.
+        let _ = self.wake(Span { start: ADDRESSES_START, bytes: ADDRESSES_END - ADDRESSES_START });
+    }
+
     /// Whether the process has such addresses at all: false when it has ended or become another program. EAGAIN if an event has
     /// to be read before anybody can tell.
     pub(super) fn is_alive(&self) -> bool {
-        let nothing = Span { start: 1 << 16, bytes: 4096 };
+        let nothing = Span { start: ADDRESSES_START, bytes: 4096 };
         self.protect(nothing, true) != Err(Errno::SRCH)
     }
 
