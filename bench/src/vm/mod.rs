@@ -113,17 +113,21 @@ impl Bench<'_> {
 
     fn row(&self, workload: Workload, mode: Mode, cluster: &Cluster) -> Result<Row, VmBenchError> {
         let mut row = Row::new(workload.name(), Some(mode.name()), workload.unit(), workload.bound());
-        let mut stream = Series::default();
+        let mut raw = Series::default();
         for round in 0..self.options.common.rounds {
             if workload.has_floor() {
                 row.floor.push(self.floor(workload, mode)?);
             }
             row.subject.push(self.subject(workload, cluster, round)?);
-            if workload == Workload::Sequential {
-                stream.push(fabric::raw_stream(mode, self.options.common.effort)?);
+            match workload {
+                Workload::Sequential => raw.push(fabric::raw_stream(mode, self.options.common.effort)?),
+                Workload::ReadMiss => {
+                    raw.push(fabric::raw_page_round_trip(mode, self.options.common.effort)?)
+                }
+                _ => {}
             }
         }
-        row.references.push(("raw TCP, one stream", stream));
+        row.references.push(("raw TCP", raw));
         Ok(row)
     }
 
