@@ -52,7 +52,8 @@ fn side(pages: usize, spin: Duration, held: Held) -> Result<Arc<Side>, EndError>
         }
     }
     let mapped = Mapped::new(&file, pages, Access::ReadWrite).map_err(call("map memory"))?;
-    let faults = Userfault::new(&mapped, pages, spin.is_zero()).map_err(call("use userfaultfd"))?;
+    let faults = Userfault::new(&mapped, pages, spin.is_zero())
+        .map_err(call("use userfaultfd (as root, or after sysctl vm.unprivileged_userfaultfd=1)"))?;
     Ok(Arc::new(Side::new(file, mapped, faults, vec![held; pages], spin)))
 }
 
