@@ -11,3 +11,4 @@ pub mod model;
 pub mod mutations;
 pub mod posix;
 pub mod shared;
+pub mod waiting;

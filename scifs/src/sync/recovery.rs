@@ -105,6 +105,7 @@ impl SyncEngine {
             token: *token,
             parties: pending.parties,
             rank: pending.rank,
+            asleep: pending.asleep && !mutant!(self, ForgetWhoSleeps),
         };
         waiting.map(report).collect()
     }
@@ -167,8 +168,8 @@ impl SyncEngine {
         recovery
             .waiting
             .sort_by_key(|(node, report)| (report.rank.is_none(), report.rank, *node, report.token));
-        for (node, WaitingReport { key, token, parties, rank }) in recovery.waiting {
-            self.take_in(turn, key, WaiterId { node, token }, parties, rank);
+        for (node, WaitingReport { key, token, parties, rank, asleep }) in recovery.waiting {
+            self.take_in(turn, key, WaiterId { node, token }, parties, rank, asleep);
         }
         for (from, key, ask) in recovery.asks {
             self.on_ask(turn, from, key, ask);
