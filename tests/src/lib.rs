@@ -10,5 +10,6 @@ pub mod locks;
 pub mod model;
 pub mod mutations;
 pub mod posix;
+pub mod scattered;
 pub mod shared;
 pub mod waiting;

@@ -54,7 +54,8 @@ fn random_steps_and_hammers_pass_on_one_machine() {
     let folder = Folder::new("steps");
     let output = folder.run(env!("CARGO_BIN_EXE_fsxr"), &["--seeds", "4", "--ops", "400"]);
     assert!(output.status.success(), "{}", text(&output));
-    let output = folder.run(env!("CARGO_BIN_EXE_hammer"), &["--milliseconds", "200", "--only", "s"]);
+    let output =
+        folder.run(env!("CARGO_BIN_EXE_hammer"), &["--milliseconds", "200", "--only", "s", "--kills", "40"]);
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 0, "something was left behind");
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use scifs_tests::hostile::cluster::{Cluster, Trouble, run};
 use scifs_tests::hostile::toucher::{Answer, Toucher};
+use scifs_tests::shared::surface::Surface;
 
 const OPTIONS: &str = "failure_timeout_ms=1500";
 /// Everything is answered within this: the failure timeout, what it takes to agree, and a machine that is busy.
@@ -18,9 +19,38 @@ const SOON: Duration = Duration::from_secs(5);
 
 type Outcome = Result<(), Trouble>;
 
+/// Each with programs that have the mount's mapping, and with programs that share their node's memory.
+macro_rules! on_every_surface {
+    ($($test:ident,)*) => {
+        on_every_surface!(@ by_file, File, $($test,)*);
+        on_every_surface!(@ by_vm, Vm, $($test,)*);
+    };
+    (@ $module:ident, $surface:ident, $($test:ident,)*) => {
+        mod $module {
+            $(
+                #[test]
+                #[ignore = "mounts: cargo xtask test hostile"]
+                fn $test() -> super::Outcome {
+                    super::$test(super::Surface::$surface)
+                }
+            )*
+        }
+    };
+}
+
+on_every_surface! {
+    a_program_killed_while_it_waits_for_a_page_is_gone_and_nobody_minds,
+    programs_killed_while_they_hammer_a_page_do_not_stop_the_others,
+    a_short_stop_of_a_node_costs_nothing_but_time,
+    a_stopped_node_is_given_up_and_comes_back,
+    the_others_go_on_when_a_node_is_killed,
+    the_others_go_on_when_the_founder_is_killed,
+    an_unmount_under_open_mappings_is_refused_or_lazy_and_harms_nobody,
+}
+
 /// A cluster of three with a program on each node, all of them with the same file mapped.
-fn three() -> Result<(Cluster, Vec<Toucher>), Trouble> {
-    let cluster = Cluster::up(3, OPTIONS)?;
+fn three(surface: Surface) -> Result<(Cluster, Vec<Toucher>), Trouble> {
+    let cluster = Cluster::up(surface, 3, OPTIONS)?;
     let mut programs = Vec::new();
     for node in 0..3 {
         let mut program = cluster.program(node, "shared")?;
@@ -58,10 +88,8 @@ fn serve_again(cluster: &Cluster, nodes: &[usize], name: &str) -> Outcome {
     Ok(())
 }
 
-#[test]
-#[ignore = "mounts: cargo xtask test hostile"]
-fn a_program_killed_while_it_waits_for_a_page_is_gone_and_nobody_minds() -> Outcome {
-    let (cluster, mut programs) = three()?;
+fn a_program_killed_while_it_waits_for_a_page_is_gone_and_nobody_minds(surface: Surface) -> Outcome {
+    let (cluster, mut programs) = three(surface)?;
     value(&mut programs[1], "store 5 7");
     cluster.signal(1, Signal::STOP)?;
     // Its page is with a node that doesn't answer now.
@@ -77,10 +105,8 @@ fn a_program_killed_while_it_waits_for_a_page_is_gone_and_nobody_minds() -> Outc
     serve_again(&cluster, &[0, 2], "after")
 }
 
-#[test]
-#[ignore = "mounts: cargo xtask test hostile"]
-fn programs_killed_while_they_hammer_a_page_do_not_stop_the_others() -> Outcome {
-    let (cluster, mut programs) = three()?;
+fn programs_killed_while_they_hammer_a_page_do_not_stop_the_others(surface: Surface) -> Outcome {
+    let (cluster, mut programs) = three(surface)?;
     programs[0].begin("increment 3 4000");
     programs[1].begin("increment 3 4000");
     for _ in 0..30 {
@@ -101,10 +127,8 @@ fn programs_killed_while_they_hammer_a_page_do_not_stop_the_others() -> Outcome 
     Ok(())
 }
 
-#[test]
-#[ignore = "mounts: cargo xtask test hostile"]
-fn a_short_stop_of_a_node_costs_nothing_but_time() -> Outcome {
-    let cluster = Cluster::up(3, "failure_timeout_ms=10000")?;
+fn a_short_stop_of_a_node_costs_nothing_but_time(surface: Surface) -> Outcome {
+    let cluster = Cluster::up(surface, 3, "failure_timeout_ms=10000")?;
     let (mut here, mut there) = (cluster.program(0, "shared")?, cluster.program(1, "shared")?);
     value(&mut here, "map");
     value(&mut there, "map");
@@ -118,10 +142,8 @@ fn a_short_stop_of_a_node_costs_nothing_but_time() -> Outcome {
     serve_again(&cluster, &[0, 1, 2], "after")
 }
 
-#[test]
-#[ignore = "mounts: cargo xtask test hostile"]
-fn a_stopped_node_is_given_up_and_comes_back() -> Outcome {
-    let (cluster, mut programs) = three()?;
+fn a_stopped_node_is_given_up_and_comes_back(surface: Surface) -> Outcome {
+    let (cluster, mut programs) = three(surface)?;
     value(&mut programs[2], "store 5 7");
     value(&mut programs[2], "store 6 8");
     value(&mut programs[2], "lock");
@@ -152,20 +174,16 @@ fn wait_until_served(cluster: &Cluster, node: usize) -> Outcome {
     }
 }
 
-#[test]
-#[ignore = "mounts: cargo xtask test hostile"]
-fn the_others_go_on_when_a_node_is_killed() -> Outcome {
-    a_node_is_killed(2)
+fn the_others_go_on_when_a_node_is_killed(surface: Surface) -> Outcome {
+    a_node_is_killed(surface, 2)
 }
 
-#[test]
-#[ignore = "mounts: cargo xtask test hostile"]
-fn the_others_go_on_when_the_founder_is_killed() -> Outcome {
-    a_node_is_killed(0)
+fn the_others_go_on_when_the_founder_is_killed(surface: Surface) -> Outcome {
+    a_node_is_killed(surface, 0)
 }
 
-fn a_node_is_killed(victim: usize) -> Outcome {
-    let (cluster, mut programs) = three()?;
+fn a_node_is_killed(surface: Surface, victim: usize) -> Outcome {
+    let (cluster, mut programs) = three(surface)?;
     let others: Vec<_> = (0..3).filter(|node| *node != victim).collect();
     value(&mut programs[victim], "store 5 7");
     value(&mut programs[victim], "store 6 8");
@@ -177,6 +195,12 @@ fn a_node_is_killed(victim: usize) -> Outcome {
     let mut fresh = cluster.program(others[0], "shared")?;
     value(&mut fresh, "map");
     assert_eq!(value(&mut fresh, "load 9"), 11);
+    // What it has in its memory, or nothing: never zeros instead.
+    let orphan = programs[victim].ask("load 6", BOUND);
+    assert!(
+        orphan.is_bounded_and_sane() && orphan != Answer::Value(0),
+        "a program on the dead node: {orphan:?}"
+    );
     let orphan = programs[victim].ask("load 7", BOUND);
     assert!(orphan.is_bounded_and_sane(), "a program on the dead node: {orphan:?}");
     serve_again(&cluster, &others, "after")
@@ -195,10 +219,8 @@ fn survivors_are_answered(programs: &mut [Toucher], survivors: &[usize]) {
     }
 }
 
-#[test]
-#[ignore = "mounts: cargo xtask test hostile"]
-fn an_unmount_under_open_mappings_is_refused_or_lazy_and_harms_nobody() -> Outcome {
-    let (cluster, mut programs) = three()?;
+fn an_unmount_under_open_mappings_is_refused_or_lazy_and_harms_nobody(surface: Surface) -> Outcome {
+    let (cluster, mut programs) = three(surface)?;
     value(&mut programs[2], "store 5 7");
     let point = cluster.dir(2).display().to_string();
     assert!(run(Command::new("umount").arg(&point)).is_err(), "a busy mount was taken away");

@@ -7,10 +7,9 @@ use scifs_client::{Access, Error, Mode, Segment, Woken};
 
 use crate::programs::Pair;
 
-/// At the file's address on one node, anywhere on the other.
+/// Anywhere: the tests of this process run at the same time, and the first file of each cluster has the same address.
 fn both(pair: &Pair) -> [Segment; 2] {
-    let [here, there] = pair.files();
-    [Segment::map(here, Access::ReadWrite).unwrap(), Segment::map_anywhere(there, Access::ReadWrite).unwrap()]
+    pair.files().map(|file| Segment::map_anywhere(file, Access::ReadWrite).unwrap())
 }
 
 #[test]
@@ -30,11 +29,14 @@ fn bytes_and_words_of_one_node_are_those_of_the_other() {
     assert_eq!(ant.word(8196).unwrap().load(SeqCst), 1 << 8);
 }
 
+/// The only one here that maps at the file's own address.
 #[test]
 fn what_is_outside_or_crooked_or_not_for_writing_is_refused() {
     let pair = Pair::new("segment-refused");
     let file = &pair.files()[0];
     let segment = Segment::map(file, Access::Read).unwrap();
+    let stat: serde_json::Value = serde_json::from_str(&pair.place.ok(&["stat", file, "--json"])).unwrap();
+    assert_eq!(stat["address"], format!("{:#x}", segment.address()));
     let end = segment.length();
     assert_eq!(
         segment.read(end - 1, &mut [0; 2]),

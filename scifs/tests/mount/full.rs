@@ -82,10 +82,11 @@ fn nothing_is_lost(cluster: &Cluster, mut programs: [Program; 2], filled: usize)
     all_is_there(&mut programs, filled);
     assert_eq!(programs[1].ask("fill kept 0 100 4"), value(100));
     assert_eq!(programs[0].ask("check kept 0 100 4"), value(100));
-    let half = SMALL / 2;
+    // Its home may be the fuller one of the nodes: what the others have free they had said a while ago.
+    let few = SMALL / 8;
     programs[0].open("again");
-    assert_eq!(programs[0].ask(&format!("fill again 0 {half} 5")), value(half));
-    assert_eq!(programs[0].ask(&format!("check again 0 {half} 5")), value(half));
+    assert_eq!(programs[0].ask(&format!("fill again 0 {few} 5")), value(few));
+    assert_eq!(programs[0].ask(&format!("check again 0 {few} 5")), value(few));
 }
 
 fn all_is_there(programs: &mut [Program; 2], filled: usize) {

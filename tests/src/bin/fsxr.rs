@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use scifs_tests::posix::play::{self, Order};
 use scifs_tests::posix::shrink::{Exerciser, Failure};
 use scifs_tests::posix::steps::Steps;
+use scifs_tests::shared::surface::{Surface, Surfaces};
 
 #[derive(Parser)]
 #[command(
@@ -26,7 +27,12 @@ struct Cli {
 enum Part {
     /// Plays steps for the process that started it
     #[command(hide = true)]
-    Play { progress: PathBuf, folders: Vec<PathBuf> },
+    Play {
+        #[arg(long)]
+        surface: Surface,
+        progress: PathBuf,
+        folders: Vec<PathBuf>,
+    },
 }
 
 #[derive(Args)]
@@ -34,6 +40,8 @@ struct Options {
     /// Where the nodes have the file system
     #[arg(long, num_args = 1..)]
     dirs: Vec<PathBuf>,
+    #[command(flatten)]
+    surfaces: Surfaces,
     /// The first seed
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -57,7 +65,9 @@ struct Options {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.part {
-        Some(Part::Play { progress, folders }) => play::serve(&progress, &folders).map(|()| 0),
+        Some(Part::Play { surface, progress, folders }) => {
+            play::serve(surface, &progress, &folders).map(|()| 0)
+        }
         None => exercise(&cli.options),
     };
     match result {
@@ -75,7 +85,8 @@ fn exercise(options: &Options) -> std::io::Result<u64> {
         return Err(std::io::Error::other("say where the nodes have the file system: --dirs DIR DIR …"));
     }
     let processes = options.processes.unwrap_or(folders.len() > 1);
-    let mut exerciser = Exerciser::new(&folders, Duration::from_secs(options.patience_s), processes)?;
+    let mut exerciser =
+        Exerciser::new(&folders, &options.surfaces, Duration::from_secs(options.patience_s), processes)?;
     let mut failed = 0;
     for seed in options.seed..options.seed.saturating_add(options.seeds) {
         let (count, maps) = (options.ops, !options.no_mmap);
@@ -99,5 +110,9 @@ fn print(options: &Options, folders: &[PathBuf], order: &Order, failure: &Failur
     }
     let no_mmap = if options.no_mmap { " --no-mmap" } else { "" };
     let processes = options.processes.map(|all| format!(" --processes={all}")).unwrap_or_default();
-    println!("  again: fsxr --dirs … --seed {} --ops {}{no_mmap}{processes}", order.seed, order.count);
+    let surfaces = options.surfaces.options();
+    println!(
+        "  again: fsxr --dirs … {surfaces} --seed {} --ops {}{no_mmap}{processes}",
+        order.seed, order.count
+    );
 }

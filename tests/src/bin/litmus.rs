@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use scifs_tests::litmus::program::Program;
 use scifs_tests::litmus::run::{Plan, Runner};
 use scifs_tests::litmus::verdict::Verdict;
-use scifs_tests::litmus::{play, shapes};
+use scifs_tests::litmus::{pace, play, shapes};
+use scifs_tests::shared::surface::{Nodes, Surface, Surfaces};
 use serde_json::json;
 
 /// A mount that hangs this often is broken; the other tests would only wait.
@@ -31,7 +32,19 @@ struct Cli {
 enum Part {
     /// Plays threads for the process that started it
     #[command(hide = true)]
-    Play { control: PathBuf, folders: Vec<PathBuf> },
+    Play {
+        #[arg(long)]
+        surface: Surface,
+        control: PathBuf,
+        folders: Vec<PathBuf>,
+    },
+    /// Measures how long a page takes to move
+    #[command(hide = true)]
+    Pace {
+        #[arg(long)]
+        surface: Surface,
+        folders: Vec<PathBuf>,
+    },
 }
 
 #[derive(Args)]
@@ -39,6 +52,11 @@ struct Options {
     /// Where the nodes have the file system; one directory several times for a test of this machine alone
     #[arg(long, num_args = 1..)]
     dirs: Vec<PathBuf>,
+    #[command(flatten)]
+    surfaces: Surfaces,
+    /// Where a test's threads are
+    #[arg(long, default_value = "different")]
+    place: Nodes,
     /// Of each test
     #[arg(long, default_value_t = 1000)]
     iterations: usize,
@@ -68,8 +86,11 @@ struct Options {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.part {
-        Some(Part::Play { control, folders }) => {
-            play::serve(&control, &folders).map(|()| true).map_err(|error| error.to_string())
+        Some(Part::Play { surface, control, folders }) => {
+            play::serve(surface, &control, &folders).map(|()| true).map_err(|error| error.to_string())
+        }
+        Some(Part::Pace { surface, folders }) => {
+            pace::serve(surface, &folders).map(|()| true).map_err(|error| error.to_string())
         }
         None => litmus(&cli.options),
     };
@@ -93,6 +114,8 @@ fn litmus(options: &Options) -> Result<bool, String> {
     }
     let plan = Plan {
         folders: folders(&options.dirs)?,
+        surfaces: options.surfaces.clone(),
+        place: options.place,
         iterations: options.iterations,
         seed: options.seed,
         move_ns: options.move_us.map(|us| us.saturating_mul(1000)),
@@ -104,7 +127,7 @@ fn litmus(options: &Options) -> Result<bool, String> {
     if options.json {
         println!(
             "{}",
-            json!({ "seed": plan.seed, "tests": verdicts.iter().map(as_json).collect::<Vec<_>>() })
+            json!({ "seed": plan.seed, "surfaces": plan.surfaces.options(), "place": plan.place.option(), "tests": verdicts.iter().map(as_json).collect::<Vec<_>>() })
         );
     } else {
         println!("{} passed, {failed} failed", tests.len() - failed);
@@ -177,7 +200,8 @@ fn print(verdict: &Verdict, plan: &Plan) {
         println!("    too few iterations communicated: nothing is proven");
     }
     let (name, seed, iterations) = (verdict.name(), plan.seed, plan.iterations);
-    println!("    again: litmus --dirs … --only ={name} --seed {seed} --iterations {iterations}");
+    let how = format!("{} {}", plan.surfaces.options(), plan.place.option());
+    println!("    again: litmus --dirs … {how} --only ={name} --seed {seed} --iterations {iterations}");
 }
 
 fn as_json(verdict: &Verdict) -> serde_json::Value {

@@ -1,27 +1,25 @@
-//! Starts the processes of each case, and looks at what they left in the file, from every directory and through both surfaces.
+//! Starts the processes of each case, and looks at what they left in the file, from every directory and through every surface.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use super::work::{DEPTH_AT, ENTRIES_AT, Order, PAGE, PAGES, SLOTS_AT, SUM_AT, WORKERS_MAX, Work};
+use super::case::Case;
+use super::work::{DEPTH_AT, ENTRIES_AT, SLOTS_AT, SUM_AT, Work};
 use crate::model::random::Random;
-use crate::shared::clock::{now_ns, wait_until};
-use crate::shared::mapped::{Access, Mapped, Width};
-use crate::shared::team::Worker;
+use crate::shared::clock::wait_until;
+use crate::shared::surface::{Nodes, Surfaces};
 
 /// Of the increments, with two writers.
 const SHARE_OF_TWO_PERCENT_MIN: u64 = 40;
 /// Of its fair share, with more: they also compete for processors.
 const SHARE_OF_FAIR_PERCENT_MIN: u64 = 25;
-/// For processes to open the file before they start.
-const LEAD: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub folders: Vec<PathBuf>,
+    pub surfaces: Surfaces,
+    pub place: Nodes,
     pub wall: Duration,
     pub patience: Duration,
     pub seed: u64,
@@ -39,13 +37,8 @@ pub enum Trouble {
     Starved { worker: usize, done: u64, total: u64 },
     #[error("{0} processes are more than fit on the page")]
     TooMany(usize),
-}
-
-/// A file in all directories, and the processes that have their hands on it.
-struct Case<'a> {
-    plan: &'a Plan,
-    file: String,
-    workers: Vec<Worker>,
+    #[error("node {node} still has {what} after everybody is gone: {left}")]
+    Left { node: usize, what: &'static str, left: u64 },
 }
 
 /// All processes at once until the time is over; returns what each did.
@@ -59,8 +52,10 @@ pub fn hammer(plan: &Plan, work: Work, processes: usize) -> Result<Vec<u64>, Tro
     for worker in 0..processes {
         done.push(case.answer(worker, end_ns)?);
     }
-    case.check(work, &done)?;
-    if matches!(work, Work::Add | Work::Slots) {
+    check(&mut case, work, &done)?;
+    // Processes with the same memory on one machine: who gets the processor says nothing about us.
+    let moves = plan.place == Nodes::Different || plan.surfaces.turns() > 1;
+    if moves && matches!(work, Work::Add | Work::Slots) {
         fair(&done)?;
     }
     case.end()?;
@@ -80,7 +75,7 @@ pub fn hammer_and_kill(plan: &Plan) -> Result<u64, Trouble> {
         at_ns += random.between(1_000_000, 60_000_000);
         wait_until(at_ns.min(end_ns));
         let victim = random.between(2, processes as u64) as usize;
-        case.workers[victim] = case.start()?;
+        case.workers[victim] = case.start(victim)?;
         killed += 1;
         case.order(Work::Wander, victim, start_ns, end_ns);
     }
@@ -89,7 +84,7 @@ pub fn hammer_and_kill(plan: &Plan) -> Result<u64, Trouble> {
         case.answer(victim, end_ns)?;
     }
     for node in 0..plan.folders.len() {
-        let words = (0..PAGES).map(|page| case.word(node, page * PAGE)).sum::<Result<u64, _>>()?;
+        let words = case.sum(node, 0)?;
         if words < survivors {
             return Err(case.lost(node, "the sum of all counters", words, survivors));
         }
@@ -98,115 +93,32 @@ pub fn hammer_and_kill(plan: &Plan) -> Result<u64, Trouble> {
     Ok(killed)
 }
 
-impl<'a> Case<'a> {
-    fn new(plan: &'a Plan, processes: usize) -> Result<Self, Trouble> {
-        if processes > WORKERS_MAX {
-            return Err(Trouble::TooMany(processes));
-        }
-        let file = format!("hammer-{}-{}", std::process::id(), now_ns());
-        let mut case = Self { plan, file, workers: Vec::new() };
-        let path = case.path(0);
-        let create = || File::create_new(&path)?.set_len((PAGES * PAGE) as u64);
-        create().map_err(|source| Trouble::Io { doing: format!("create {}", path.display()), source })?;
-        for _ in 0..processes {
-            let worker = case.start()?;
-            case.workers.push(worker);
-        }
-        Ok(case)
-    }
-
-    fn start(&self) -> Result<Worker, Trouble> {
-        let mut arguments = vec!["work".to_owned()];
-        arguments.extend(self.plan.folders.iter().map(|folder| folder.display().to_string()));
-        Worker::start(&arguments).map_err(|source| Trouble::Io { doing: "start a process".into(), source })
-    }
-
-    fn path(&self, node: usize) -> PathBuf {
-        self.plan.folders[node].join(&self.file)
-    }
-
-    fn node_of(&self, worker: usize) -> usize {
-        worker % self.plan.folders.len()
-    }
-
-    fn times(&self) -> (u64, u64) {
-        let start_ns = now_ns() + LEAD.as_nanos() as u64;
-        (start_ns, start_ns + self.plan.wall.as_nanos() as u64)
-    }
-
-    fn order(&mut self, work: Work, worker: usize, start_ns: u64, end_ns: u64) {
-        let (node, file) = (self.node_of(worker), self.file.clone());
-        self.workers[worker].order(&Order { work, worker, node, start_ns, end_ns, file }.line());
-    }
-
-    fn answer(&mut self, worker: usize, end_ns: u64) -> Result<u64, Trouble> {
-        let left = Duration::from_nanos(end_ns.saturating_sub(now_ns())) + self.plan.patience;
-        let answer =
-            self.workers[worker].answer(Instant::now() + left).map_err(|silence| silence.to_string());
-        let number = answer.and_then(|answer| answer.parse().map_err(|_| answer));
-        number.map_err(|what| Trouble::Worker { worker, node: self.node_of(worker), what })
-    }
-
-    /// What is in the file after all have ended, as every node sees it.
-    fn check(&self, work: Work, done: &[u64]) -> Result<(), Trouble> {
-        let total = done.iter().sum();
-        for node in 0..self.plan.folders.len() {
-            match work {
-                Work::Add | Work::Tickets => {
-                    self.expect(node, "the counter", work.total_at(), total)?;
+/// What is in the file after all have ended, as every node sees it.
+fn check(case: &mut Case<'_>, work: Work, done: &[u64]) -> Result<(), Trouble> {
+    let total = done.iter().sum();
+    for node in 0..case.plan.folders.len() {
+        match work {
+            Work::Add | Work::Tickets => case.expect(node, "the counter", work.total_at(), total)?,
+            Work::Slots => {
+                for (worker, done) in done.iter().enumerate() {
+                    case.expect(node, "a slot", SLOTS_AT + 8 * worker, *done)?;
                 }
-                Work::Slots => {
-                    for (worker, done) in done.iter().enumerate() {
-                        self.expect(node, "a slot", SLOTS_AT + 8 * worker, *done)?;
-                    }
-                }
-                Work::Stack => {
-                    let depth = self.word(node, DEPTH_AT)?;
-                    let entries = (0..depth as usize).map(|index| self.word(node, ENTRIES_AT + 16 * index));
-                    let sum = entries.sum::<Result<u64, _>>()?;
-                    self.expect(node, "the stack's sum", SUM_AT, sum)?;
-                }
-                Work::Wander => {
-                    let sum = (0..PAGES).map(|page| self.word(node, page * PAGE)).sum::<Result<u64, _>>()?;
-                    if sum != total {
-                        return Err(self.lost(node, "the sum of all counters", sum, total));
-                    }
+            }
+            Work::Stack => {
+                let depth = case.word(node, DEPTH_AT)?;
+                let entries = (0..depth as usize).map(|index| case.word(node, ENTRIES_AT + 16 * index));
+                let sum = entries.sum::<Result<u64, _>>()?;
+                case.expect(node, "the stack's sum", SUM_AT, sum)?;
+            }
+            Work::Wander => {
+                let sum = case.sum(node, 0)?;
+                if sum != total {
+                    return Err(case.lost(node, "the sum of all counters", sum, total));
                 }
             }
         }
-        Ok(())
     }
-
-    fn expect(&self, node: usize, what: &'static str, at: usize, expected: u64) -> Result<(), Trouble> {
-        let found = self.word(node, at)?;
-        if found == expected { Ok(()) } else { Err(self.lost(node, what, found, expected)) }
-    }
-
-    fn lost(&self, node: usize, what: &'static str, found: u64, expected: u64) -> Trouble {
-        Trouble::Lost { where_: self.path(node).display().to_string(), what, found, expected }
-    }
-
-    /// A word as this node reads and as it loads it; they must not differ.
-    fn word(&self, node: usize, at: usize) -> Result<u64, Trouble> {
-        let path = self.path(node);
-        let told = |source| Trouble::Io { doing: format!("look at {}", path.display()), source };
-        let (read, loaded) = both(&path, at).map_err(told)?;
-        if read == loaded { Ok(read) } else { Err(self.lost(node, "what is read", read, loaded)) }
-    }
-
-    fn end(self) -> Result<(), Trouble> {
-        let path = self.path(0);
-        std::fs::remove_file(&path)
-            .map_err(|source| Trouble::Io { doing: format!("remove {}", path.display()), source })
-    }
-}
-
-fn both(path: &Path, at: usize) -> io::Result<(u64, u64)> {
-    let file = File::open(path)?;
-    let mut bytes = [0; 8];
-    file.read_exact_at(&mut bytes, at as u64)?;
-    let mapped = Mapped::shared(&file, PAGES * PAGE, Access::Read)?;
-    Ok((u64::from_le_bytes(bytes), mapped.load(at, Width::Eight)))
+    Ok(())
 }
 
 fn fair(done: &[u64]) -> Result<(), Trouble> {

@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::shared::clock::{now_ns, wait_until};
 use crate::shared::mapped::{Access, Mapped, Width};
+use crate::shared::surface::Surface;
 use crate::shared::team;
 
 pub const PAGE: usize = 4096;
@@ -94,22 +95,74 @@ impl Order {
     }
 }
 
-/// The life of a process that works; answers with how often it did it.
-pub fn serve(folders: &[PathBuf]) -> io::Result<()> {
-    team::serve(|line| {
-        let order = Order::parse(line).ok_or_else(|| format!("not an order: {line}"))?;
-        let path = folders.get(order.node).ok_or("no such node")?.join(&order.file);
-        let told = |error: io::Error| format!("{}: {error}", path.display());
-        let file = File::options().read(true).write(true).open(&path).map_err(told)?;
-        let mapped = Mapped::shared(&file, PAGES * PAGE, Access::ReadWrite).map_err(told)?;
-        wait_until(order.start_ns);
-        let mut done = 0;
-        while now_ns() < order.end_ns {
-            once(&order, &file, &mapped, done)?;
-            done += 1;
-        }
-        Ok(done.to_string())
+/// The life of a process that works; answers with how often it did it, or with the word that it was told to look at.
+pub fn serve(surface: Surface, folders: &[PathBuf]) -> io::Result<()> {
+    let mut hands = None;
+    team::serve(|line| match Look::parse(line) {
+        Some(look) => look.obey(surface, folders, &mut hands),
+        None => work(surface, folders, line),
     })
+}
+
+fn work(surface: Surface, folders: &[PathBuf], line: &str) -> Result<String, String> {
+    let order = Order::parse(line).ok_or_else(|| format!("not an order: {line}"))?;
+    let (file, mapped) = open(surface, folders, order.node, &order.file)?;
+    wait_until(order.start_ns);
+    let mut done = 0;
+    while now_ns() < order.end_ns {
+        once(&order, &file, &mapped, done)?;
+        done += 1;
+    }
+    Ok(done.to_string())
+}
+
+pub(super) fn open(
+    surface: Surface,
+    folders: &[PathBuf],
+    node: usize,
+    name: &str,
+) -> Result<(File, Mapped), String> {
+    let path = folders.get(node).ok_or("no such node")?.join(name);
+    let told = |error: io::Error| format!("{}: {error}", path.display());
+    let file = File::options().read(true).write(true).open(&path).map_err(told)?;
+    let mapped = surface.map(&file, PAGES * PAGE, Access::ReadWrite).map_err(told)?;
+    Ok((file, mapped))
+}
+
+/// What a process that looks at files has mapped.
+type Hands = Option<(usize, String, Mapped)>;
+
+/// A word as a process loads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    pub node: usize,
+    pub file: String,
+    pub at: usize,
+}
+
+impl Look {
+    pub fn line(&self) -> String {
+        format!("look {} {} {}", self.node, self.file, self.at)
+    }
+
+    pub fn parse(line: &str) -> Option<Self> {
+        let mut words = line.strip_prefix("look ")?.split(' ');
+        Some(Self {
+            node: words.next()?.parse().ok()?,
+            file: words.next()?.into(),
+            at: words.next()?.parse().ok()?,
+        })
+    }
+
+    fn obey(self, surface: Surface, folders: &[PathBuf], hands: &mut Hands) -> Result<String, String> {
+        let mapped = match hands.take() {
+            Some((node, file, mapped)) if node == self.node && file == self.file => mapped,
+            _ => open(surface, folders, self.node, &self.file)?.1,
+        };
+        let value = mapped.load(self.at, Width::Eight);
+        *hands = Some((self.node, self.file, mapped));
+        Ok(value.to_string())
+    }
 }
 
 fn once(order: &Order, file: &File, mapped: &Mapped, done: u64) -> Result<(), String> {
@@ -187,5 +240,7 @@ mod tests {
         let order = Order { work: Work::Slots, worker: 1, node: 0, start_ns: 5, end_ns: 9, file: "f".into() };
         assert_eq!(Order::parse(&order.line()), Some(order));
         assert_eq!(Order::parse("dance 1 0 5 9 f"), None);
+        let look = Look { node: 1, file: "f".into(), at: 8 };
+        assert_eq!(Look::parse(&look.line()), Some(look));
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::toucher::Toucher;
+use crate::shared::surface::Surface;
 
 /// For a command of ours to end; longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,18 +26,19 @@ pub enum Trouble {
 
 #[derive(Debug)]
 pub struct Cluster {
+    surface: Surface,
     folder: PathBuf,
     scifs: PathBuf,
     pids: Vec<Option<Pid>>,
 }
 
 impl Cluster {
-    /// Nodes 0 to `nodes` - 1 of a new cluster, all serving.
-    pub fn up(nodes: usize, options: &str) -> Result<Self, Trouble> {
+    /// Nodes 0 to `nodes` - 1 of a new cluster, all serving, whose programs map files that way.
+    pub fn up(surface: Surface, nodes: usize, options: &str) -> Result<Self, Trouble> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("scifs-hostile-{}-{number}", std::process::id()));
-        let mut cluster = Self { scifs: binary("scifs")?, folder, pids: Vec::new() };
+        let mut cluster = Self { surface, scifs: binary("scifs")?, folder, pids: Vec::new() };
         let folder = cluster.folder.display().to_string();
         cluster.scifs(&["dev", "up", "--nodes", &nodes.to_string(), &folder, "-o", options])?;
         for node in 0..nodes {
@@ -58,7 +60,7 @@ impl Cluster {
 
     /// A program with its hands on a file of that node.
     pub fn program(&self, node: usize, file: &str) -> Result<Toucher, Trouble> {
-        Toucher::start(&binary("toucher")?, &self.dir(node).join(file))
+        Toucher::start(self.surface, &self.scifs, &binary("toucher")?, &self.dir(node).join(file))
             .map_err(|source| Trouble::Io { doing: "start a program".into(), source })
     }
 

@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::shared::clock::now_ns;
 use crate::shared::mapped::{Access, Mapped, Width};
+use crate::shared::surface::Surface;
 use crate::shared::team::{self, Silence, Worker};
 
 pub const PAGE: u64 = 4096;
@@ -51,8 +52,14 @@ mod libc_errno {
 pub struct Toucher(Worker);
 
 impl Toucher {
-    pub fn start(program: &Path, file: &Path) -> io::Result<Self> {
-        Worker::of(program, &[file.display().to_string()]).map(Self)
+    /// `scifs` starts those that aren't to use the mount's mapping.
+    pub fn start(surface: Surface, scifs: &Path, program: &Path, file: &Path) -> io::Result<Self> {
+        let own = [surface.name().to_owned(), file.display().to_string()];
+        if surface == Surface::File {
+            return Worker::of(program, &own).map(Self);
+        }
+        let exec = ["exec".to_owned(), "--".into(), program.display().to_string()];
+        Worker::of(scifs, &[&exec[..], &own].concat()).map(Self)
     }
 
     /// Gives an order without waiting for the answer.
@@ -92,8 +99,8 @@ fn signal_in(status: &str) -> i32 {
 }
 
 /// The program's side.
-pub fn serve(path: &Path) -> io::Result<()> {
-    let mut hands = Hands { open: None };
+pub fn serve(surface: Surface, path: &Path) -> io::Result<()> {
+    let mut hands = Hands { surface, open: None };
     team::serve(|line| {
         let words: Vec<_> = line.split(' ').collect();
         Ok(match hands.obey(path, &words) {
@@ -104,6 +111,7 @@ pub fn serve(path: &Path) -> io::Result<()> {
 }
 
 struct Hands {
+    surface: Surface,
     open: Option<(File, Mapped)>,
 }
 
@@ -125,7 +133,7 @@ impl Hands {
         if file.metadata()?.len() < PAGES * PAGE {
             file.set_len(PAGES * PAGE)?;
         }
-        let mapped = Mapped::shared(&file, (PAGES * PAGE) as usize, Access::ReadWrite)?;
+        let mapped = self.surface.map(&file, (PAGES * PAGE) as usize, Access::ReadWrite)?;
         self.open = Some((file, mapped));
         Ok(0)
     }

@@ -11,7 +11,11 @@ use super::shapes;
 use crate::model::random::Random;
 use crate::shared::clock::wait_until;
 use crate::shared::mapped::{Access, Mapped, Width};
+use crate::shared::surface::Surface;
 use crate::shared::team;
+
+/// Of the iterations with system calls, those in which one thread begins after the others.
+const LATE_PERCENT: u64 = 30;
 
 /// One round of one thread. Everything random in it follows from the seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,14 +65,14 @@ pub fn file_path(folder: &Path, stem: &str, file: usize) -> PathBuf {
 }
 
 /// The life of a process that plays threads.
-pub fn serve(control: &Path, folders: &[PathBuf]) -> std::io::Result<()> {
+pub fn serve(surface: Surface, control: &Path, folders: &[PathBuf]) -> std::io::Result<()> {
     let control = Control::open(control)?;
     team::serve(|line| {
         let order = Order::parse(line).ok_or_else(|| format!("not an order: {line}"))?;
         let program =
             shapes::find(&order.test).ok_or_else(|| format!("no shape is called {}", order.test))?;
         let folder = folders.get(order.node).ok_or("no such node")?;
-        let files = Files::open(&program, &order, folder)?;
+        let files = Files::open(surface, &program, &order, folder)?;
         Player { control: &control, program: &program, order: &order, files: &files }.play()?;
         Ok("played".into())
     })
@@ -77,7 +81,7 @@ pub fn serve(control: &Path, folders: &[PathBuf]) -> std::io::Result<()> {
 struct Files(Vec<(File, Mapped, bool)>);
 
 impl Files {
-    fn open(program: &Program, order: &Order, folder: &Path) -> Result<Self, String> {
+    fn open(surface: Surface, program: &Program, order: &Order, folder: &Path) -> Result<Self, String> {
         let variables = program.variables();
         let bytes = order.layout.file_bytes(variables, order.instances);
         let open = |index: usize| {
@@ -88,7 +92,7 @@ impl Files {
             let told = |error: std::io::Error| format!("{}: {error}", path.display());
             let file = File::options().read(true).write(writable).open(&path).map_err(told)?;
             let access = if writable { Access::ReadWrite } else { Access::Read };
-            let mapped = Mapped::shared(&file, bytes, access).map_err(told)?;
+            let mapped = surface.map(&file, bytes, access).map_err(told)?;
             Ok::<_, String>((file, mapped, writable))
         };
         Ok(Self((0..order.layout.files(variables)).map(open).collect::<Result<_, _>>()?))
@@ -150,10 +154,16 @@ impl Player<'_> {
     fn delays_ns(&self, chance: &mut Chance, accesses: usize) -> Vec<u64> {
         let (low, high) = self.order.delay_log2;
         let scale_ns = 1 << chance.common.between(low, high + 1);
+        // A system call takes longer than a load of a page that is here: the caller would never be first.
+        let threads = self.program.threads.len() as u64;
+        let late = self.program.calls()
+            && chance.common.percent(LATE_PERCENT)
+            && chance.common.between(0, threads) == self.order.thread as u64;
+        let late_ns = if late { 3 * scale_ns } else { 0 };
         let own = &mut chance.own;
         let pauses = own.percent(70);
         let mut delay = |index| match index {
-            0 => own.between(0, scale_ns),
+            0 => late_ns + own.between(0, scale_ns),
             _ if pauses => own.between(0, 2 * scale_ns),
             _ => 0,
         };

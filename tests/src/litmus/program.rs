@@ -94,6 +94,11 @@ impl Program {
         self.ops().filter_map(Op::register).map(|register| register + 1).max().unwrap_or(0)
     }
 
+    /// Whether it makes system calls, which may take longer than a page to move.
+    pub fn calls(&self) -> bool {
+        self.ops().any(|op| matches!(op, Op::Write { .. } | Op::Read { .. }))
+    }
+
     /// Whether this thread never stores to that variable: it may then open its file for reading only.
     pub fn only_reads(&self, thread: usize, variable: usize) -> bool {
         let touches = |op: &&Op| op.place().is_some_and(|place| place.variable == variable);

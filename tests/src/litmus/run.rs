@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::control::{Control, ROUND_MAX};
-use super::pace;
+use super::pace::Pace;
 use super::place::Layout;
 use super::play::{Order, file_path};
 use super::program::{Program, THREADS_MAX};
 use super::tso::Outcome;
 use super::verdict::Verdict;
 use crate::model::random::Random;
+use crate::shared::surface::{Nodes, Surface, Surfaces};
 use crate::shared::team::{Silence, Worker};
 use crate::shared::watchdog::Watchdog;
 
@@ -23,6 +24,8 @@ const COMPLAINTS_MAX: usize = 5;
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub folders: Vec<PathBuf>,
+    pub surfaces: Surfaces,
+    pub place: Nodes,
     pub iterations: usize,
     pub seed: u64,
     /// How long a page takes to move, if it isn't to be measured.
@@ -38,9 +41,10 @@ pub struct Runner<'a> {
     plan: &'a Plan,
     control: Control,
     control_path: PathBuf,
-    workers: Vec<Worker>,
+    /// One a thread, of each surface.
+    workers: Vec<(Surface, Vec<Worker>)>,
     watchdog: Watchdog,
-    delay_log2: (u64, u64),
+    pace: Pace,
     rounds: u64,
 }
 
@@ -49,34 +53,46 @@ impl<'a> Runner<'a> {
         let (control, control_path) = Control::new()?;
         let watchdog = Watchdog::start(2 * plan.patience);
         watchdog.doing("measuring how long a page takes to move");
-        let move_ns = plan.move_ns.map_or_else(|| pace::move_ns(&plan.folders), Ok)?;
-        let (workers, delay_log2) = (Vec::new(), pace::delay_log2(move_ns));
-        let mut runner = Self { plan, control, control_path, workers, watchdog, delay_log2, rounds: 0 };
+        let given = plan.move_ns.map(|move_ns| Pace { move_ns, call_ns: 0 });
+        let pace = given.map_or_else(|| measured(plan), Ok)?;
+        let mut runner = Self { plan, control, control_path, workers: Vec::new(), watchdog, pace, rounds: 0 };
         runner.start_workers()?;
         Ok(runner)
     }
 
     fn start_workers(&mut self) -> io::Result<()> {
-        let mut arguments = vec!["play".to_owned(), self.control_path.display().to_string()];
+        let mut arguments = vec![self.control_path.display().to_string()];
         arguments.extend(self.plan.folders.iter().map(|folder| folder.display().to_string()));
         self.workers.clear();
-        for _ in 0..THREADS_MAX {
-            self.workers.push(Worker::start(&arguments)?);
+        for surface in self.plan.surfaces.distinct() {
+            let start = |_| self.plan.surfaces.start(surface, "play", &arguments);
+            self.workers.push((surface, (0..THREADS_MAX).map(start).collect::<io::Result<_>>()?));
         }
         Ok(())
     }
 
-    /// All iterations of one test: in rounds, one for each way to lay out its variables, and again until there are enough.
+    /// Of that thread in this round.
+    fn worker(&mut self, round: &Round<'_>, thread: usize) -> io::Result<&mut Worker> {
+        let wanted = round.surfaces[thread];
+        let mut workers = self.workers.iter_mut();
+        let found = workers.find(|(surface, _)| *surface == wanted).map(|(_, team)| &mut team[thread]);
+        found.ok_or_else(|| io::Error::other("no process has that surface"))
+    }
+
+    /// All iterations of one test: in rounds, one for each way to lay out its variables and to give surfaces to threads, and
+    /// again until there are enough.
     pub fn test(&mut self, program: &Program) -> io::Result<Verdict> {
         let mut verdict = Verdict::new(program);
         let mut random = Random::new(self.plan.seed ^ hash(&program.name));
         let mut left = self.plan.iterations;
-        let share = left.div_ceil(Layout::ALL.len()).clamp(1, ROUND_MAX);
-        for layout in Layout::ALL.iter().cycle() {
+        let rounds = Layout::ALL.len() * self.plan.surfaces.turns();
+        let share = left.div_ceil(rounds).clamp(1, ROUND_MAX);
+        for (turn, layout) in Layout::ALL.iter().cycle().enumerate() {
             if left == 0 || verdict.complaints.len() >= COMPLAINTS_MAX {
                 break;
             }
-            let round = Round::new(program, *layout, share.min(left), self, &mut random);
+            let round =
+                Round::new(program, turn / Layout::ALL.len(), *layout, share.min(left), self, &mut random);
             left -= round.instances;
             self.round(&round, &mut verdict)?;
         }
@@ -89,10 +105,10 @@ impl<'a> Runner<'a> {
         self.watchdog.doing(format!("creating the files of {test}"));
         let files = round.create(&self.plan.folders)?;
         for (thread, order) in round.orders.iter().enumerate() {
-            self.workers[thread].order(&order.line());
+            self.worker(round, thread)?.order(&order.line());
         }
         self.watchdog.doing(format!("running {test}"));
-        let complaint = self.wait_for(round);
+        let complaint = self.wait_for(round)?;
         self.watchdog.doing(format!("reading and removing the files of {test}"));
         match complaint {
             Some(complaint) => {
@@ -106,13 +122,13 @@ impl<'a> Runner<'a> {
     }
 
     /// What kept a thread from finishing, if anything did.
-    fn wait_for(&mut self, round: &Round<'_>) -> Option<String> {
+    fn wait_for(&mut self, round: &Round<'_>) -> io::Result<Option<String>> {
         let deadline = Instant::now() + self.plan.patience;
         let mut complaints = Vec::new();
         for thread in 0..round.orders.len() {
             // When one is gone, the others wait for it for ever.
             let deadline = if complaints.is_empty() { deadline } else { Instant::now() };
-            let complaint = match self.workers[thread].answer(deadline) {
+            let complaint = match self.worker(round, thread)?.answer(deadline) {
                 Ok(answer) if answer == "played" => continue,
                 Ok(answer) => answer,
                 Err(Silence::Hangs) if !complaints.is_empty() => continue,
@@ -123,7 +139,7 @@ impl<'a> Runner<'a> {
             let op = ops.get(op).map_or(String::new(), |op| op.to_string());
             complaints.push(format!("thread {thread} in iteration {iteration} at `{op}`: {complaint}"));
         }
-        (!complaints.is_empty()).then(|| complaints.join("; "))
+        Ok((!complaints.is_empty()).then(|| complaints.join("; ")))
     }
 
     fn judge(&self, round: &Round<'_>, files: &[File], verdict: &mut Verdict) -> io::Result<()> {
@@ -151,6 +167,8 @@ struct Round<'a> {
     instances: usize,
     stem: String,
     orders: Vec<Order>,
+    /// Of the threads.
+    surfaces: Vec<Surface>,
     /// Which node makes the files and reads how they ended.
     judge: usize,
 }
@@ -158,6 +176,7 @@ struct Round<'a> {
 impl<'a> Round<'a> {
     fn new(
         program: &'a Program,
+        turn: usize,
         layout: Layout,
         instances: usize,
         runner: &mut Runner<'_>,
@@ -165,7 +184,13 @@ impl<'a> Round<'a> {
     ) -> Self {
         runner.rounds += 1;
         let stem = format!("litmus-{}-{}", std::process::id(), runner.rounds);
-        let nodes = spread(program.threads.len(), runner.plan.folders.len(), random);
+        let threads = program.threads.len();
+        let nodes = match runner.plan.place {
+            Nodes::Different => spread(threads, runner.plan.folders.len(), random),
+            Nodes::Same => vec![random.between(0, runner.plan.folders.len() as u64) as usize; threads],
+        };
+        let surfaces = (0..threads).map(|thread| runner.plan.surfaces.at(thread + turn)).collect();
+        let delay_log2 = runner.pace.delay_log2(program.calls());
         let sparing = random.percent(50);
         let seed = random.between(0, 1 << 40);
         let orders = nodes.into_iter().enumerate().map(|(thread, node)| Order {
@@ -176,13 +201,13 @@ impl<'a> Round<'a> {
             instances,
             sparing,
             sabotage: runner.plan.sabotage,
-            delay_log2: runner.delay_log2,
+            delay_log2,
             seed,
             stem: stem.clone(),
         });
         let orders = orders.collect();
         let judge = random.between(0, runner.plan.folders.len() as u64) as usize;
-        Self { program, layout, instances, stem, orders, judge }
+        Self { program, layout, instances, stem, orders, surfaces, judge }
     }
 
     fn files(&self) -> usize {
@@ -221,10 +246,28 @@ impl<'a> Round<'a> {
     }
 
     fn describe(&self) -> String {
-        let nodes: Vec<_> = self.orders.iter().map(|order| order.node.to_string()).collect();
+        let where_ = |(order, surface): (&Order, &Surface)| format!("{} by {}", order.node, surface.name());
+        let nodes: Vec<_> = self.orders.iter().zip(&self.surfaces).map(where_).collect();
         let sparing = if self.orders.iter().any(|order| order.sparing) { ", readers read-only" } else { "" };
-        format!("variables in {}, threads on nodes {}{sparing}", self.layout.name(), nodes.join(" "))
+        format!("variables in {}, threads on nodes {}{sparing}", self.layout.name(), nodes.join(", "))
     }
+}
+
+/// How long things take between threads, by the slowest of the surfaces.
+fn measured(plan: &Plan) -> io::Result<Pace> {
+    let alone = plan.place == Nodes::Same && plan.surfaces.turns() == 1;
+    let nodes = if alone { 1 } else { plan.folders.len() };
+    // Twice the same, so that there are two mappings.
+    let folders = plan.folders[..nodes].iter().chain(&plan.folders[..1]);
+    let arguments: Vec<_> = folders.map(|folder| folder.display().to_string()).collect();
+    let measure = |surface| {
+        let mut worker = plan.surfaces.start(surface, "pace", &arguments)?;
+        worker.order("measure");
+        let answer = worker.answer(Instant::now() + plan.patience).map_err(io::Error::other)?;
+        Pace::parse(&answer).ok_or_else(|| io::Error::other(answer))
+    };
+    let paces = plan.surfaces.distinct().into_iter().map(measure);
+    paces.reduce(|slowest, pace| Ok(slowest?.slower(pace?))).unwrap_or_else(|| Ok(Pace::default()))
 }
 
 /// Threads to nodes, as even as can be, in a random order.

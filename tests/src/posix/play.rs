@@ -14,6 +14,7 @@ use super::model::Model;
 use super::steps::{Op, PAGE, Step, Steps};
 use super::turns::{Member, Task};
 use crate::shared::mapped::{Access, Mapped};
+use crate::shared::surface::Surface;
 use crate::shared::team;
 
 /// The whole file is compared after so many steps.
@@ -22,7 +23,7 @@ const COMPARE_ALL_EVERY: usize = 64;
 const AROUND: u64 = 2 * PAGE;
 
 /// The life of a process that plays lists, alone or by turns with one process for each other directory.
-pub fn serve(progress: &Path, folders: &[PathBuf]) -> io::Result<()> {
+pub fn serve(surface: Surface, progress: &Path, folders: &[PathBuf]) -> io::Result<()> {
     let progress = File::options().read(true).write(true).open(progress)?;
     let progress = Mapped::shared(progress, PAGE as usize, Access::ReadWrite)?;
     let mut runs = 0;
@@ -32,14 +33,14 @@ pub fn serve(progress: &Path, folders: &[PathBuf]) -> io::Result<()> {
             let list = Steps::new(order.seed, order.count, folders.len(), order.maps);
             runs += 1;
             let name = format!("fsxr-{}-{runs}", std::process::id());
-            let played = play(&order, &list, &progress, folders, &name);
+            let played = play(surface, &order, &list, &progress, folders, &name);
             // Only a worker that dies leaves its file behind.
             std::fs::remove_file(folders[0].join(&name)).map_err(|error| error.to_string())?;
             played.map(|()| "played".into())
         }
         Task::Join { node, name, order } => {
             member = None;
-            member = Some(Member::new(folders, node, &name, &order).map_err(|error| error.to_string())?);
+            member = Some(joined(surface, folders, (node, &name), &order)?);
             Ok("joined".into())
         }
         Task::Turn { at, turn } => {
@@ -53,7 +54,17 @@ pub fn serve(progress: &Path, folders: &[PathBuf]) -> io::Result<()> {
     })
 }
 
+fn joined(
+    surface: Surface,
+    folders: &[PathBuf],
+    (node, name): (usize, &str),
+    order: &Order,
+) -> Result<Member, String> {
+    Member::new(surface, folders, node, name, order).map_err(|error| error.to_string())
+}
+
 fn play(
+    surface: Surface,
     order: &Order,
     list: &Steps,
     progress: &Mapped,
@@ -61,7 +72,7 @@ fn play(
     name: &str,
 ) -> Result<(), String> {
     let mut player =
-        Player::new(folders, name, order.maps, list.size_max).map_err(|error| error.to_string())?;
+        Player::new(surface, folders, name, order.maps, list.size_max).map_err(|error| error.to_string())?;
     for step in order.kept.iter().filter_map(|index| list.steps.get(*index)) {
         progress.word(0).store(step.index as u64 + 1, Ordering::SeqCst);
         player.step(step).map_err(|error| format!("{}: {error}", step.index))?;
@@ -111,6 +122,7 @@ pub(super) enum Wrong {
 /// A directory's hands on the file. What has it open for reading stays for the whole run, and its mapping has the largest
 /// size that the file may have: pages that were cut off and have come back are the same ones.
 pub(super) struct Node {
+    surface: Surface,
     path: PathBuf,
     reader: File,
     reading: Mapped,
@@ -124,10 +136,10 @@ struct Writer {
 }
 
 impl Node {
-    pub(super) fn open(path: PathBuf, size_max: u64) -> io::Result<Self> {
+    pub(super) fn open(surface: Surface, path: PathBuf, size_max: u64) -> io::Result<Self> {
         let reader = File::open(&path)?;
-        let reading = Mapped::shared(&reader, size_max as usize, Access::Read)?;
-        Ok(Self { path, reader, reading, writer: None })
+        let reading = surface.map(&reader, size_max as usize, Access::Read)?;
+        Ok(Self { surface, path, reader, reading, writer: None })
     }
 
     fn writer(&mut self) -> io::Result<&mut Writer> {
@@ -136,7 +148,7 @@ impl Node {
             None => {
                 let file = File::options().read(true).write(true).open(&self.path)?;
                 let append = File::options().append(true).open(&self.path)?;
-                let mapped = Mapped::shared(&file, self.reading.len(), Access::ReadWrite)?;
+                let mapped = self.surface.map(&file, self.reading.len(), Access::ReadWrite)?;
                 Writer { file, append, mapped }
             }
         };
@@ -167,9 +179,10 @@ impl Player {
         Self { nodes, model: Model::new(size_max), maps, steps: 0 }
     }
 
-    fn new(folders: &[PathBuf], name: &str, maps: bool, size_max: u64) -> io::Result<Self> {
+    fn new(surface: Surface, folders: &[PathBuf], name: &str, maps: bool, size_max: u64) -> io::Result<Self> {
         File::create_new(folders.first().ok_or(io::ErrorKind::NotFound)?.join(name))?;
-        let open = |(node, folder): (usize, &PathBuf)| Ok((node, Node::open(folder.join(name), size_max)?));
+        let open =
+            |(node, folder): (usize, &PathBuf)| Ok((node, Node::open(surface, folder.join(name), size_max)?));
         let nodes = folders.iter().enumerate().map(open).collect::<io::Result<_>>()?;
         Ok(Self::of(nodes, maps, size_max))
     }
@@ -341,7 +354,8 @@ mod tests {
     fn a_byte_that_changes_behind_the_models_back_is_found_by_both_surfaces() {
         let folder = std::env::temp_dir().join(format!("fsxr-test-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let mut player = Player::new(&[folder.clone(), folder.clone()], "file", true, 16 * PAGE).unwrap();
+        let mut player =
+            Player::new(Surface::File, &[folder.clone(), folder.clone()], "file", true, 16 * PAGE).unwrap();
         let step =
             Step { index: 1, node: 0, op: Op::Write, at: 5, bytes: 5000, witness: 1, witness_maps: true };
         player.step(&step).unwrap();

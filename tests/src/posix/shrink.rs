@@ -13,6 +13,7 @@ use super::play::Order;
 use super::steps::{PAGE, Step, Steps};
 use super::turns::{Task, Turn};
 use crate::shared::mapped::{Access, Mapped};
+use crate::shared::surface::Surfaces;
 use crate::shared::team::{Silence, Worker};
 
 /// Runs that a search for a shorter list may take.
@@ -29,6 +30,7 @@ pub struct Failure {
 
 #[derive(Debug)]
 pub struct Exerciser {
+    surfaces: Surfaces,
     arguments: Vec<String>,
     folders: Vec<PathBuf>,
     /// One that plays everything, or one for each directory.
@@ -42,17 +44,23 @@ pub struct Exerciser {
 impl Exerciser {
     /// A step that takes longer than `patience` is said to hang. With `processes` each directory has one of its own, and
     /// they take turns.
-    pub fn new(folders: &[PathBuf], patience: Duration, processes: bool) -> io::Result<Self> {
+    pub fn new(
+        folders: &[PathBuf],
+        surfaces: &Surfaces,
+        patience: Duration,
+        processes: bool,
+    ) -> io::Result<Self> {
         let file = memfd_create("fsxr-progress", MemfdFlags::CLOEXEC)?;
         ftruncate(&file, PAGE)?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-        let mut arguments = vec!["play".to_owned(), path];
+        let mut arguments = vec![path];
         arguments.extend(folders.iter().map(|folder| folder.display().to_string()));
         let progress = Mapped::shared(&file, PAGE as usize, Access::ReadWrite)?;
         let count = if processes { folders.len() } else { 1 };
-        let workers = (0..count).map(|_| Worker::start(&arguments)).collect::<Result<_, _>>()?;
-        let folders = folders.to_vec();
-        Ok(Self { arguments, folders, workers, progress, _file: file, patience, runs: 0 })
+        let start = |worker| surfaces.start(surfaces.at(worker), "play", &arguments);
+        let workers = (0..count).map(start).collect::<Result<_, _>>()?;
+        let (folders, surfaces) = (folders.to_vec(), surfaces.clone());
+        Ok(Self { surfaces, arguments, folders, workers, progress, _file: file, patience, runs: 0 })
     }
 
     /// Plays the kept steps of a list.
@@ -68,10 +76,15 @@ impl Exerciser {
             Ok(answer) if answer == "played" => Ok(Ok(())),
             Ok(answer) => Ok(Err(Failure { step: at, why: answer })),
             Err(silence) => {
-                self.workers[0] = Worker::start(&self.arguments)?;
+                self.restart(0)?;
                 Ok(Err(Failure { step: at, why: format!("at step {at}: {silence}") }))
             }
         }
+    }
+
+    fn restart(&mut self, worker: usize) -> io::Result<()> {
+        self.workers[worker] = self.surfaces.start(self.surfaces.at(worker), "play", &self.arguments)?;
+        Ok(())
     }
 
     fn play_by_turns(&mut self, order: &Order) -> io::Result<Result<(), Failure>> {
@@ -109,7 +122,7 @@ impl Exerciser {
                     }));
                 }
                 Err(silence) => {
-                    self.workers[node] = Worker::start(&self.arguments)?;
+                    self.restart(node)?;
                     return Ok(Err(Failure {
                         step: index,
                         why: format!("step {index}, node {node}: {silence}"),

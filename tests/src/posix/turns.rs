@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::play::{Node, Order, Player, Wrong};
 use super::steps::{Step, Steps};
+use crate::shared::surface::Surface;
 
 /// What a process that plays is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,10 +71,16 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(folders: &[PathBuf], node: usize, name: &str, order: &Order) -> io::Result<Self> {
+    pub(super) fn new(
+        surface: Surface,
+        folders: &[PathBuf],
+        node: usize,
+        name: &str,
+        order: &Order,
+    ) -> io::Result<Self> {
         let list = Steps::new(order.seed, order.count, folders.len(), order.maps);
         let folder = folders.get(node).ok_or(io::ErrorKind::NotFound)?;
-        let nodes = [(node, Node::open(folder.join(name), list.size_max)?)].into();
+        let nodes = [(node, Node::open(surface, folder.join(name), list.size_max)?)].into();
         let player = Player::of(nodes, order.maps, list.size_max);
         let steps = order.kept.iter().filter_map(|index| list.steps.get(*index).copied()).collect();
         Ok(Self { player, steps, followed: 0 })

@@ -1,7 +1,8 @@
 //! A file's bytes by pointer, while other processes write them: single machine accesses of 1, 2, 4 and 8 bytes.
 //!
-//! The only unsafe code of the tests. Accesses are relaxed atomics: on x86 each is one plain `mov` (the read-modify-writes
-//! are `lock`ed instructions), so what a test sees is what the processor and the mount do, and nothing of the compiler's.
+//! Mapped by the C library's mmap, as programs do it: that is what `scifs exec` changes. Accesses are relaxed atomics: on x86
+//! each is one plain `mov` (the read-modify-writes are `lock`ed instructions), so what a test sees is what the processor and the
+//! mount do, and nothing of the compiler's.
 //! No reference into the memory ever leaves this file but to whole words that are only accessed as atomics.
 #![allow(unsafe_code)]
 
@@ -86,15 +87,19 @@ impl Mapped {
             Access::Read => libc::PROT_READ,
             Access::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
         };
-        let file = file.as_fd().as_raw_fd();
-        // By the C library, so that `scifs exec` makes it the fast path.
+        let descriptor = file.as_fd().as_raw_fd();
         // SAFETY: a new mapping at an address that the kernel chooses disturbs nothing that exists.
-        let base = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, libc::MAP_SHARED, file, 0) };
+        let base =
+            unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, libc::MAP_SHARED, descriptor, 0) };
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
         Ok(Self { base, bytes, access })
+    }
+
+    pub fn address(&self) -> usize {
+        self.base.as_ptr() as usize
     }
 
     pub fn len(&self) -> usize {

@@ -32,7 +32,7 @@ impl Mounts {
                 .with_folder();
         }
         setup::ensure(&[Capability::Fuse])?;
-        build_release(&["scifs"])?;
+        build_release(&["scifs", "scifs-preload"])?;
         let cluster = env::temp_dir().join(format!("scifs-test-{}", std::process::id()));
         let mut up = scifs(&["dev", "up", "--nodes", &nodes.to_string(), "-o", options]);
         output_of(up.arg(&cluster))?;
@@ -111,6 +111,7 @@ pub(super) fn litmus() -> Result<Tally, Error> {
 pub(super) fn hostile() -> Result<Tally, Error> {
     setup::ensure(&[Capability::Fuse])?;
     output_of(&mut cargo(&["build", "--quiet", "--package", "scifs", "--package", "scifs-tests", "--bins"]))?;
+    output_of(&mut cargo(&["build", "--quiet", "--package", "scifs-preload"]))?;
     let test = ["test", "--package", "scifs-tests", "--test", "mount_hostile"];
     count(cargo(&test).args(["--", "--ignored", "--test-threads", "1"]))
 }

@@ -31,7 +31,7 @@ pub(super) fn posix() -> Result<Tally, Error> {
     Ok(tally)
 }
 
-fn config(name: &str) -> std::path::PathBuf {
+pub(super) fn config(name: &str) -> std::path::PathBuf {
     paths::workspace().join("tests/config").join(name)
 }
 

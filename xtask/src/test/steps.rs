@@ -1,7 +1,7 @@
 //! The steps, cheapest first, so that a simple mistake is told before the long ones run.
 
 use super::tally::{Tally, check, count};
-use super::{Step, licences, mounts, posix};
+use super::{Step, licences, mounts, posix, vm};
 use crate::cargo::cargo;
 use crate::error::{Error, output_of};
 use crate::guest::command as guest;
@@ -9,25 +9,30 @@ use crate::paths;
 use crate::setup::{self, Capability};
 
 pub(super) const ALL: &[Step] = &[
-    Step { name: "format", about: "the code is laid out by rustfmt", run: format },
-    Step { name: "lint", about: "clippy has nothing to say", run: lint },
-    Step { name: "licences", about: "every dependency's licence is allowed", run: licences::check },
+    Step { name: "format", about: "the code is laid out by rustfmt", run: |_| format() },
+    Step { name: "lint", about: "clippy has nothing to say", run: |_| lint() },
+    Step { name: "licences", about: "every dependency's licence is allowed", run: |_| licences::check() },
     Step {
         name: "host",
         about: "unit, simulation, conformance and command tests on this machine",
-        run: host,
+        run: |_| host(),
     },
     Step {
         name: "hostile",
         about: "mounts whose nodes and programs are stopped and killed",
-        run: mounts::hostile,
+        run: |_| mounts::hostile(),
     },
-    Step { name: "posix", about: "pjdfstest, fsx and fio on mounts", run: posix::posix },
-    Step { name: "litmus", about: "litmus tests and hammers on two and four nodes", run: mounts::litmus },
-    Step { name: "fuzz", about: "the fuzz targets build", run: fuzz },
-    Step { name: "guest", about: "the guest does what its users rely on", run: guest_itself },
-    Step { name: "rxe", about: "the soft-RoCE scripts, in the guest", run: rxe },
-    Step { name: "verbs", about: "the conformance suite over real verbs, in the guest", run: verbs },
+    Step { name: "posix", about: "pjdfstest, fsx and fio on mounts", run: |_| posix::posix() },
+    Step {
+        name: "litmus",
+        about: "litmus tests and hammers on two and four nodes",
+        run: |_| mounts::litmus(),
+    },
+    Step { name: "vm", about: "litmus tests, hammers, fsx and kills on the fast path", run: vm::vm },
+    Step { name: "fuzz", about: "the fuzz targets build", run: |_| fuzz() },
+    Step { name: "guest", about: "the guest does what its users rely on", run: |_| guest_itself() },
+    Step { name: "rxe", about: "the soft-RoCE scripts, in the guest", run: |_| rxe() },
+    Step { name: "verbs", about: "the conformance suite over real verbs, in the guest", run: |_| verbs() },
 ];
 
 fn format() -> Result<Tally, Error> {
@@ -39,7 +44,7 @@ fn lint() -> Result<Tally, Error> {
 }
 
 fn host() -> Result<Tally, Error> {
-    setup::ensure(&[Capability::Fuse])?;
+    setup::ensure(&[Capability::Fuse, Capability::Languages])?;
     count(&mut cargo(&["test", "--workspace", "--no-fail-fast"]))
 }
 
