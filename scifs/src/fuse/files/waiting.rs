@@ -39,7 +39,7 @@ impl Service {
 
     pub(super) fn notify(&self, ioctl: &Ioctl<'_>, reply: Reply) {
         let notify = match abi::Notify::from_bytes(ioctl.data) {
-            Ok(notify) if notify.reserved == 0 && notify.offset % 4 == 0 => notify,
+            Ok(notify) if notify.reserved == 0 && notify.offset.is_multiple_of(4) => notify,
             _ => return reply.error(Errno::INVAL),
         };
         self.with(ioctl.handle, reply, |_, present, handle, reply| match present.waits() {
@@ -67,7 +67,7 @@ impl Service {
 }
 
 fn is_sound(wait: &abi::Wait) -> bool {
-    matches!(wait.width, 4 | 8) && wait.offset % u64::from(wait.width) == 0 && wait.reserved == 0
+    matches!(wait.width, 4 | 8) && wait.offset.is_multiple_of(u64::from(wait.width)) && wait.reserved == 0
 }
 
 fn lies_in(wait: &abi::Wait, size: u64) -> bool {
