@@ -1,7 +1,16 @@
 //! `scifs-bench`: SciFS beside the least that the machine could take for the same work.
 
+mod cluster;
+mod comparison;
 mod fabric;
+mod mapped;
+mod mode;
 mod mount;
+mod part;
+mod report;
+mod sweep;
+mod vm;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -20,12 +29,20 @@ enum What {
     Fabric(fabric::Options),
     /// Two mounts of SciFS beside a minimal program on FUSE and TCP: faults, migrations, locks, reads and writes.
     Mount(mount::Options),
+    /// Programs of two nodes that share memory beside a minimal program on userfaultfd and TCP: faults, migrations, upgrades.
+    Vm(vm::Options),
     /// The other end of a comparison; started by it.
     #[command(hide = true)]
     Serve(fabric::ServeOptions),
     /// A process of a comparison of mounts; started by it.
     #[command(hide = true)]
     MountPart(mount::PartOptions),
+    /// A process of a comparison of shared memory; started by it.
+    #[command(hide = true)]
+    VmPart(vm::PartOptions),
+    /// Nodes of SciFS for a comparison; started by it.
+    #[command(hide = true)]
+    Cluster(cluster::Options),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +51,10 @@ enum Error {
     Fabric(#[from] fabric::BenchError),
     #[error(transparent)]
     Mount(#[from] mount::MountBenchError),
+    #[error(transparent)]
+    Cluster(#[from] cluster::ClusterError),
+    #[error(transparent)]
+    Vm(#[from] vm::VmBenchError),
 }
 
 fn main() -> ExitCode {
@@ -52,5 +73,11 @@ fn run(what: &What) -> Result<ExitCode, Error> {
         What::Mount(options) => mount::compare(options)?,
         What::Serve(options) => fabric::serve(options)?,
         What::MountPart(options) => mount::part(options)?,
+        What::Vm(options) => vm::compare(options)?,
+        What::VmPart(options) => vm::part(options)?,
+        What::Cluster(options) => {
+            cluster::keep(options)?;
+            ExitCode::SUCCESS
+        }
     })
 }

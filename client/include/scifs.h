@@ -16,8 +16,7 @@
  * load or store ends in SIGBUS where the file has been cut, where a page is lost because the only node that had it has died, or where
  * memory ran out; so it is with any mapped file. A call that waits returns EINTR after a signal handler has run.
  *
- * Threads and fork. All functions may be called by several threads at once. A child of fork has its parent's mappings and goes on sharing
- * (where the node may not follow forks, scifs_map's mappings are not in the child; scifs_how says nothing about it, docs/programs.md does);
+ * Threads and fork. All functions may be called by several threads at once. A child of fork has its parent's mappings and goes on sharing;
  * it doesn't have its parent's locks. After vfork only exec or _exit make sense. Descriptors that the library opens are closed by exec. */
 #ifndef SCIFS_H
 #define SCIFS_H

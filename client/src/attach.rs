@@ -44,8 +44,16 @@ pub enum Why {
 pub enum Forks {
     /// Children must go on sharing.
     Needed,
-    /// Where the node can't follow them, children don't have the mapping.
+    /// Where the node can't follow them, children don't have the mapping, and see to it themselves.
     NotNeeded,
+}
+
+/// A mapping that userfaultfd serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    pub address: usize,
+    /// Children of fork have it, too.
+    pub is_inherited: bool,
 }
 
 /// What the node says about an open file.
@@ -94,7 +102,7 @@ pub(crate) fn page_bytes() -> usize {
 /// # Safety
 /// That of mmap: with `MAP_FIXED`, nobody may rely on what is mapped there.
 #[allow(unsafe_code)]
-pub unsafe fn map(file: BorrowedFd<'_>, request: &Request, forks: Forks) -> Result<usize, Why> {
+pub unsafe fn map(file: BorrowedFd<'_>, request: &Request, forks: Forks) -> Result<Served, Why> {
     if let Some(why) = obstacle(request, file) {
         return Err(why);
     }
@@ -114,7 +122,7 @@ pub unsafe fn map(file: BorrowedFd<'_>, request: &Request, forks: Forks) -> Resu
 /// # Safety
 /// That of [`map`].
 #[allow(unsafe_code)]
-unsafe fn once(file: BorrowedFd<'_>, request: &Request, forks: Forks) -> Result<usize, Why> {
+unsafe fn once(file: BorrowedFd<'_>, request: &Request, forks: Forks) -> Result<Served, Why> {
     let attach = ask(file)?;
     let mut sessions = sessions();
     let at = match sessions.iter().position(|session| session.is_of(&attach.socket)) {
@@ -136,7 +144,7 @@ unsafe fn once(file: BorrowedFd<'_>, request: &Request, forks: Forks) -> Result<
 /// # Safety
 /// That of [`map`].
 #[allow(unsafe_code)]
-unsafe fn with(session: &Session, attach: &Attach, request: &Request, forks: Forks) -> Result<usize, Why> {
+unsafe fn with(session: &Session, attach: &Attach, request: &Request, forks: Forks) -> Result<Served, Why> {
     if !session.follows_forks && forks == Forks::Needed {
         return Err(Why::Forks);
     }
@@ -163,7 +171,7 @@ unsafe fn with(session: &Session, attach: &Attach, request: &Request, forks: For
         // SAFETY: the same. It can only fail where there is nothing to take away.
         let _ = unsafe { sys::unmap(address, length) };
     }
-    opened.map(|()| address)
+    opened.map(|()| Served { address, is_inherited: session.follows_forks })
 }
 
 #[cfg(test)]

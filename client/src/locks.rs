@@ -42,7 +42,7 @@ pub(crate) fn lock(address: usize, length: usize, mode: Mode, wait: bool) -> Res
         let spare = registry.spare.iter().position(|(of, _)| *of == mapping.address);
         (mapping, spare.map(|at| registry.spare.swap_remove(at).1))
     };
-    if mode == Mode::Write && !mapping.writable {
+    if mode == Mode::Write && !mapping.writable() {
         return Err(Error::LockReadOnly);
     }
     let file = spare.map_or_else(|| reopen(&mapping), Ok)?;
@@ -78,7 +78,7 @@ pub(crate) fn unlock(address: usize, length: usize, mode: Mode) -> Result<(), Er
 
 /// The same file with an open file description of its own, whatever its name is by now.
 fn reopen(mapping: &Mapping) -> Result<OwnedFd, Error> {
-    let access = if mapping.writable { OFlags::RDWR } else { OFlags::RDONLY };
+    let access = if mapping.writable() { OFlags::RDWR } else { OFlags::RDONLY };
     let path = format!("/proc/self/fd/{}", mapping.file.as_raw_fd());
     rustix::fs::open(path, access | OFlags::CLOEXEC, FileMode::empty())
         .map_err(|errno| Error::Open { path: mapping.path.clone(), errno })

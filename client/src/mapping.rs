@@ -8,9 +8,9 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::attach::{self, Forks, Why, page_bytes};
+use crate::attach::{self, Forks, Served, page_bytes};
 use crate::error::Error;
-use crate::registry::{Mapping, registry};
+use crate::registry::{How, Mapping, registry};
 use crate::sys::{self, Request};
 
 const ADDRESS: &str = "user.scifs.address";
@@ -102,21 +102,31 @@ fn map_part(path: &Path, file: OwnedFd, protection: i32, part: Part) -> Result<A
         flags: libc::MAP_SHARED | exactly,
         offset: part.offset,
     };
-    let (address, by_kernel) = either_way(&path, &file, &request)?;
+    let (address, how) = either_way(&path, &file, &request)?;
+    let file = Arc::new(file);
     let mut registry = registry();
     registry.mapped_ever += 1;
-    let mapping = Arc::new(Mapping {
-        path,
-        address,
-        length,
-        offset: part.offset,
-        writable: protection & libc::PROT_WRITE != 0,
-        file,
-        by_kernel,
-        number: registry.mapped_ever,
-    });
+    let number = registry.mapped_ever;
+    let mapping = Mapping { path, address, length, offset: part.offset, protection, file, how, number };
+    let mapping = Arc::new(mapping);
     registry.mappings.insert(address, Arc::clone(&mapping));
     Ok(mapping)
+}
+
+/// In a child that didn't get it from its parent. What can't be mapped isn't there, and touching it ends the child by a signal.
+pub(crate) fn again(mapping: &Mapping) {
+    let request = Request {
+        address: mapping.address,
+        length: mapping.length,
+        protection: mapping.protection,
+        flags: libc::MAP_SHARED | libc::MAP_FIXED_NOREPLACE,
+        offset: mapping.offset,
+    };
+    if let Ok((_, how)) = either_way(&mapping.path, &mapping.file, &request) {
+        let (path, file) = (mapping.path.clone(), Arc::clone(&mapping.file));
+        let mapping = Mapping { path, file, how, ..*mapping };
+        registry().mappings.insert(mapping.address, Arc::new(mapping));
+    }
 }
 
 fn open_error(path: &Path, error: &std::io::Error) -> Error {
@@ -125,15 +135,15 @@ fn open_error(path: &Path, error: &std::io::Error) -> Error {
 
 /// By userfaultfd, else by the kernel.
 #[allow(unsafe_code)]
-fn either_way(path: &Path, file: &OwnedFd, request: &Request) -> Result<(usize, Option<Why>), Error> {
+fn either_way(path: &Path, file: &OwnedFd, request: &Request) -> Result<(usize, How), Error> {
     // SAFETY: MAP_FIXED_NOREPLACE, or no address at all, takes no memory away from anybody.
     let why = match unsafe { attach::map(file.as_fd(), request, Forks::NotNeeded) } {
-        Ok(address) => return Ok((address, None)),
+        Ok(Served { address, is_inherited }) => return Ok((address, How::Userfault { is_inherited })),
         Err(why) => why,
     };
     // SAFETY: the same.
     match unsafe { sys::map(request, file.as_fd()) } {
-        Ok(address) => Ok((address, Some(why))),
+        Ok(address) => Ok((address, How::Kernel(why))),
         Err(Errno::EXIST) => Err(Error::Taken { path: path.into(), address: request.address }),
         Err(errno) => Err(Error::Map { path: path.into(), errno }),
     }

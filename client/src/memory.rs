@@ -52,7 +52,7 @@ pub(crate) fn read(mapping: &Mapping, offset: usize, bytes: &mut [u8]) -> Result
 }
 
 pub(crate) fn write(mapping: &Mapping, offset: usize, bytes: &[u8]) -> Result<(), Error> {
-    if !mapping.writable {
+    if !mapping.writable() {
         return Err(Error::Protection);
     }
     checked(mapping, offset, bytes.len())?;

@@ -44,7 +44,7 @@ pub fn size(address: usize) -> Result<usize, Error> {
 
 /// Why the mapping that begins there takes the kernel's way; nothing if it doesn't.
 pub fn by_kernel(address: usize) -> Result<Option<Why>, Error> {
-    mapping::at(address).map(|mapping| mapping.by_kernel)
+    mapping::at(address).map(|mapping| mapping.by_kernel())
 }
 
 pub fn lock(address: usize, length: usize, mode: Mode, wait: bool) -> Result<(), Error> {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::attach::Why;
 use crate::error::Error;
 use crate::locks::Mode;
+use crate::mapping;
 use crate::session::Session;
 use crate::sys::{self, AtFork};
 
@@ -21,12 +22,35 @@ pub(crate) struct Mapping {
     pub(crate) length: usize,
     /// Where it begins in the file.
     pub(crate) offset: u64,
-    pub(crate) writable: bool,
-    pub(crate) file: OwnedFd,
-    /// Nothing: userfaultfd serves it.
-    pub(crate) by_kernel: Option<Why>,
+    pub(crate) file: Arc<OwnedFd>,
+    pub(crate) protection: i32,
+    pub(crate) how: How,
     /// The first that a process makes says which mount is meant where none is named.
     pub(crate) number: u64,
+}
+
+/// Who serves a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    Userfault {
+        /// Children of fork have it, too.
+        is_inherited: bool,
+    },
+    Kernel(Why),
+}
+
+impl Mapping {
+    pub(crate) fn writable(&self) -> bool {
+        self.protection & libc::PROT_WRITE != 0
+    }
+
+    /// Why the kernel has to serve it.
+    pub(crate) fn by_kernel(&self) -> Option<Why> {
+        match self.how {
+            How::Userfault { .. } => None,
+            How::Kernel(why) => Some(why),
+        }
+    }
 }
 
 /// A lock that this process has. Its file description is its own, so that closing it lets go of this lock alone.
@@ -103,12 +127,18 @@ fn taken() -> Option<Guards> {
 }
 
 fn in_child() {
-    if let Some((mut sessions, mut registry)) = taken() {
-        for session in sessions.drain(..) {
-            session.abandon();
-        }
-        // The locks stay the parent's: closing a copy of a descriptor lets go of nothing.
-        registry.held.clear();
-        registry.spare.clear();
+    let Some((mut sessions, mut registry)) = taken() else { return };
+    for session in sessions.drain(..) {
+        session.abandon();
+    }
+    // The locks stay the parent's: closing a copy of a descriptor lets go of nothing.
+    registry.held.clear();
+    registry.spare.clear();
+    let lost =
+        registry.mappings.values().filter(|mapping| mapping.how == How::Userfault { is_inherited: false });
+    let lost: Vec<_> = lost.cloned().collect();
+    drop((sessions, registry));
+    for mapping in lost {
+        mapping::again(&mapping);
     }
 }

@@ -67,7 +67,7 @@ impl Segment {
 
     /// Why it takes the kernel's way, which is slower and just as coherent; nothing if it doesn't.
     pub fn by_kernel(&self) -> Option<Why> {
-        self.mapping.by_kernel
+        self.mapping.by_kernel()
     }
 
     pub fn word(&self, offset: usize) -> Result<&AtomicU32, Error> {
@@ -82,7 +82,7 @@ impl Segment {
 
     /// A reference to an atomic lets safe code store.
     fn writable(&self) -> Result<(), Error> {
-        if self.mapping.writable { Ok(()) } else { Err(Error::Protection) }
+        if self.mapping.writable() { Ok(()) } else { Err(Error::Protection) }
     }
 
     pub fn read(&self, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {

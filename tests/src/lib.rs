@@ -12,3 +12,4 @@ pub mod mutations;
 pub mod posix;
 pub mod scattered;
 pub mod shared;
+pub mod waiting;

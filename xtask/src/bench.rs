@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: every comparison against a floor, with optimised code: TCP and mounts on this machine, verbs in the
+//! `cargo xtask bench`: every comparison against a floor, with optimised code: TCP, mounts and programs that share memory on this machine, verbs in the
 //! guest.
 
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ enum What {
     Fabric,
     /// Two mounts beside a minimal program on FUSE and TCP
     Mount,
+    /// Programs of two nodes that share memory beside a minimal program on userfaultfd and TCP
+    Vm,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -41,8 +43,9 @@ const GUEST_CPUS: &str = "2";
 pub(crate) fn run(options: &Options) -> Result<u8, Error> {
     let fabrics = options.what.is_none_or(|what| what == What::Fabric);
     // Who asks for a fabric means no mount.
-    let mount = options.what.map_or(options.fabric.is_none(), |what| what == What::Mount);
-    if mount {
+    let mounted = [(What::Mount, "mount"), (What::Vm, "vm")];
+    let wanted = |which: What| options.what.map_or(options.fabric.is_none(), |what| what == which);
+    if mounted.iter().any(|(which, _)| wanted(*which)) {
         setup::ensure(&[Capability::Fuse])?;
     }
     build_release(&["scifs-bench", "scifs"])?;
@@ -52,9 +55,9 @@ pub(crate) fn run(options: &Options) -> Result<u8, Error> {
             worst = worst.max(compare(command_of(fabric), &options.arguments)?);
         }
     }
-    if mount {
+    for (_, name) in mounted.iter().filter(|(which, _)| wanted(*which)) {
         let mut command = Command::new(program());
-        command.arg("mount");
+        command.arg(name);
         worst = worst.max(compare(command, &options.arguments)?);
     }
     Ok(worst)

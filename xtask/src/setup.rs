@@ -43,7 +43,7 @@ impl Capability {
             ],
             Capability::Rdma => &["iproute2", "kmod", "libibverbs1", "ibverbs-providers", "librdmacm1"],
             Capability::Fuse => &["fuse3"],
-            Capability::Languages => &["gcc", "libc6-dev", "python3"],
+            Capability::Languages => &["gcc", "g++", "libc6-dev", "python3"],
             Capability::FileTests => &["fio"],
         }
     }

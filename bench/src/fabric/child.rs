@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::BenchError;
 use super::program::Program;
-use super::workload::Mode;
+use crate::mode::Mode;
 
 pub(super) struct Child {
     process: std::process::Child,

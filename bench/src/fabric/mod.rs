@@ -5,7 +5,6 @@ mod child;
 mod processors;
 mod program;
 mod rdma_floor;
-mod report;
 mod subject;
 mod tcp_floor;
 mod workload;
@@ -17,32 +16,22 @@ use clap::{Args, ValueEnum};
 use self::child::Child;
 use self::processors::Processors;
 use self::program::Program;
-use self::report::{Report, Row};
-use self::workload::{MODES, Mode, WORKLOADS, Workload};
+use self::workload::{WORKLOADS, Workload};
+use crate::comparison::Common;
+use crate::mode::{MODES, Mode};
+use crate::report::{Bound, Report, Row, Unit};
+use crate::sweep::{Measured, PAGE_BYTES};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Which fabric.
     #[arg(long, value_enum, default_value = "tcp")]
     fabric: FabricName,
-    /// How often each comparison is repeated.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rounds: u32,
-    /// Round trips, or messages, of one measurement, in percent of the usual.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    effort: u32,
-    /// Machine-readable.
-    #[arg(long)]
-    json: bool,
-    /// Fail where a target is missed.
-    #[arg(long)]
-    check: bool,
+    #[command(flatten)]
+    common: Common,
     /// Encrypt, as with secret=FILE; the floor stays plain.
     #[arg(long)]
     encrypted: bool,
-    /// Only workloads and modes whose name contains this.
-    #[arg(long)]
-    only: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -100,30 +89,29 @@ pub(crate) enum BenchError {
 
 pub(crate) fn compare(options: &Options) -> Result<ExitCode, BenchError> {
     let (floor, subject) = options.fabric.programs(options.encrypted);
-    let targets = options.fabric.targets();
+    let (most, least) = options.fabric.targets();
     let processors = Processors::halves()?;
-    let mut report = Report::new(subject.name(), floor.name(), options.rounds);
+    let Common { rounds, effort, .. } = options.common;
+    let mut report = Report::new(format!("{} beside {}", subject.name(), floor.name()), rounds);
     for mode in MODES {
         for workload in WORKLOADS {
             let name = format!("{} {}", workload.name(), mode.name());
-            if options.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+            if !options.common.wants(&name) {
                 continue;
             }
-            let mut row = Row::new(workload, mode, targets);
-            for _ in 0..options.rounds {
-                row.floor.push(measure(&processors, floor, mode, workload, options.effort)?);
-                row.subject.push(measure(&processors, subject, mode, workload, options.effort)?);
+            let (unit, bound) = match workload {
+                Workload::RoundTrip { .. } => (Unit::Latency, most),
+                Workload::Stream { .. } => (Unit::Rate, least),
+            };
+            let mut row = Row::new(workload.name(), Some(mode.name()), unit, Some(Bound::Floors(bound)));
+            for _ in 0..rounds {
+                row.floor.push(measure(&processors, floor, mode, workload, effort)?);
+                row.subject.push(measure(&processors, subject, mode, workload, effort)?);
             }
             report.add(row);
         }
     }
-    if options.json {
-        println!("{}", report.json()?);
-    } else {
-        print!("{report}");
-    }
-    let missed = options.check && report.misses_targets();
-    Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(options.common.finish(&report)?)
 }
 
 /// One measurement with a fresh other end: nanoseconds of a round trip, or of one byte, as a median or a mean.
@@ -133,28 +121,29 @@ fn measure(
     mode: Mode,
     workload: Workload,
     effort: u32,
-) -> Result<f64, BenchError> {
+) -> Result<Measured, BenchError> {
     processors.enter_other_end()?;
     let child = Child::start(program, mode)?;
     processors.enter_driver()?;
-    program.drive(&child.address, mode, workload, workload.repeats(effort))
+    let typical = program.drive(&child.address, mode, workload, workload.repeats(effort))?;
+    Ok(Measured { typical, p99: None })
 }
 
 /// What TCP alone takes for 64 bytes there and a page back, in nanoseconds.
-pub(crate) fn raw_page_round_trip(spinning: bool, effort: u32) -> Result<f64, BenchError> {
-    raw(spinning, Workload::RoundTrip { answer_bytes: workload::PAGE_BYTES }, effort)
+pub(crate) fn raw_page_round_trip(mode: Mode, effort: u32) -> Result<Measured, BenchError> {
+    raw(mode, Workload::RoundTrip { answer_bytes: PAGE_BYTES }, effort)
 }
 
 /// What TCP alone takes for one byte of many, in nanoseconds.
-pub(crate) fn raw_stream(spinning: bool, effort: u32) -> Result<f64, BenchError> {
-    raw(spinning, Workload::Stream { message_bytes: 16 * workload::PAGE_BYTES }, effort)
+pub(crate) fn raw_stream(mode: Mode, effort: u32) -> Result<Measured, BenchError> {
+    raw(mode, Workload::Stream { message_bytes: 16 * PAGE_BYTES }, effort)
 }
 
 /// On all processors, as the mounts are that it is measured beside: a receiver that blocks is woken sooner on the sender's.
-fn raw(spinning: bool, workload: Workload, effort: u32) -> Result<f64, BenchError> {
-    let mode = if spinning { Mode::Spinning } else { Mode::Blocking };
+fn raw(mode: Mode, workload: Workload, effort: u32) -> Result<Measured, BenchError> {
     let child = Child::start(Program::TcpFloor, mode)?;
-    Program::TcpFloor.drive(&child.address, mode, workload, workload.repeats(effort))
+    let typical = Program::TcpFloor.drive(&child.address, mode, workload, workload.repeats(effort))?;
+    Ok(Measured { typical, p99: None })
 }
 
 pub(crate) fn serve(options: &ServeOptions) -> Result<ExitCode, BenchError> {

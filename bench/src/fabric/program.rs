@@ -7,8 +7,9 @@ use scios::verbs::rdma::RdmaFabric;
 use scios::verbs::tcp::TcpFabric;
 use scios::verbs::{FabricConfig, FabricError};
 
-use super::workload::{Mode, Workload};
+use super::workload::Workload;
 use super::{BenchError, rdma_floor, subject, tcp_floor};
+use crate::mode::Mode;
 
 /// Longer than any pause of a measurement: a spinning receiver never blocks.
 const SPIN_US: u64 = 20_000;

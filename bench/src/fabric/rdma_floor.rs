@@ -15,7 +15,10 @@ use scios::verbs::rdma::ffi::{
 };
 
 use super::BenchError;
-use super::workload::{Mode, PAGE_BYTES, REQUEST_BYTES, WARM_UP, Workload, median};
+use super::workload::{REQUEST_BYTES, WARM_UP, Workload};
+use crate::mode::Mode;
+use crate::report::median;
+use crate::sweep::PAGE_BYTES;
 
 const MESSAGE_BYTES_MAX: usize = 16 * PAGE_BYTES;
 const RECEIVES: u32 = 256;

@@ -11,7 +11,9 @@ use scios::memory::{Region, RegionSlice};
 use scios::verbs::{Event, Fabric, Handler, SendError};
 
 use super::BenchError;
-use super::workload::{PAGE_BYTES, REQUEST_BYTES, WARM_UP, Workload, median};
+use super::workload::{REQUEST_BYTES, WARM_UP, Workload};
+use crate::report::median;
+use crate::sweep::PAGE_BYTES;
 
 const PATIENCE_S: u64 = 60;
 

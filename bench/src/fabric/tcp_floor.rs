@@ -8,7 +8,10 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
 use super::BenchError;
-use super::workload::{Mode, PAGE_BYTES, REQUEST_BYTES, WARM_UP, Workload, median};
+use super::workload::{REQUEST_BYTES, WARM_UP, Workload};
+use crate::mode::Mode;
+use crate::report::median;
+use crate::sweep::PAGE_BYTES;
 
 /// The receiver's buffer, as large as the fabric's.
 const BUFFER_BYTES: usize = 256 << 10;

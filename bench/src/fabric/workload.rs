@@ -1,24 +1,6 @@
 //! What is measured.
 
-use clap::ValueEnum;
-
-/// How the receivers wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Mode {
-    Spinning,
-    Blocking,
-}
-
-pub(super) const MODES: [Mode; 2] = [Mode::Spinning, Mode::Blocking];
-
-impl Mode {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Spinning => "spinning",
-            Self::Blocking => "blocking",
-        }
-    }
-}
+use crate::sweep::PAGE_BYTES;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Workload {
@@ -29,7 +11,6 @@ pub(super) enum Workload {
 }
 
 pub(super) const REQUEST_BYTES: usize = 64;
-pub(super) const PAGE_BYTES: usize = 4096;
 
 pub(super) const WORKLOADS: [Workload; 4] = [
     Workload::RoundTrip { answer_bytes: REQUEST_BYTES },
@@ -59,9 +40,4 @@ impl Workload {
         };
         (usual * effort as usize / 100).max(10)
     }
-}
-
-pub(super) fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

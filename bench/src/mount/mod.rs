@@ -4,9 +4,6 @@
 
 mod floor;
 mod load;
-mod part;
-mod report;
-mod subject;
 mod workload;
 
 use std::path::PathBuf;
@@ -15,29 +12,19 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use self::load::Measured;
-use self::part::{Interrupts, LOAD, Part};
-use self::report::{Reference, Report, Row};
-use self::workload::{WORKLOADS, Workload};
+use self::workload::{Reference, WORKLOADS, Workload};
+use crate::cluster::{self, Cluster, ClusterError};
+use crate::comparison::Common;
 use crate::fabric;
+use crate::mode::Mode;
+use crate::part::{Interrupts, Part, PartError};
+use crate::report::{Report, Row, Series};
+use crate::sweep::Measured;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// How often each comparison is repeated.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rounds: u32,
-    /// Operations, or bytes, of one measurement, in percent of the usual.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    effort: u32,
-    /// Machine-readable.
-    #[arg(long)]
-    json: bool,
-    /// Fail where a target is missed.
-    #[arg(long)]
-    check: bool,
-    /// Only comparisons whose name contains this.
-    #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
+    #[command(flatten)]
+    common: Common,
     /// How long receivers poll before they block, of the floor too; without this, what a mount does by default.
     #[arg(long, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
     spin_us: Option<u64>,
@@ -45,6 +32,9 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PATH")]
     scifs: Option<PathBuf>,
 }
+
+/// The command of the parts.
+const COMMAND: &str = "mount-part";
 
 #[derive(Debug, Args)]
 pub(crate) struct PartOptions {
@@ -72,33 +62,14 @@ enum PartName {
         #[arg(long)]
         pages: usize,
     },
-    Subject {
-        #[arg(long)]
-        spin_us: u64,
-        scifs: PathBuf,
-    },
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MountBenchError {
-    #[error("cannot start a part of the comparison: {0}")]
-    Spawn(std::io::Error),
-    #[error("cannot wait for signals: {0}")]
-    Signals(std::io::Error),
-    #[error("interrupted; what had been mounted is unmounted")]
-    Interrupted,
-    #[error("the part {name} of the comparison ended or said what it should not: {said}")]
-    Part { name: String, said: String },
-    #[error("the part {name} of the comparison has not answered for {seconds} s")]
-    Stuck { name: String, seconds: u64 },
-    #[error("cannot make the folder {path}: {source}")]
-    Folder { path: PathBuf, source: std::io::Error },
-    #[error(
-        "cannot run {path}: {source}; build it first: cargo build --release -p scifs, or name it with --scifs"
-    )]
-    Scifs { path: PathBuf, source: std::io::Error },
-    #[error("scifs {command} failed: {said}")]
-    Refused { command: String, said: String },
+    #[error(transparent)]
+    Part(#[from] PartError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     #[error("cannot {what} a TCP connection on loopback: {source}")]
     Socket { what: &'static str, source: std::io::Error },
     #[error(transparent)]
@@ -119,20 +90,16 @@ impl MountBenchError {
 
 pub(crate) fn compare(options: &Options) -> Result<ExitCode, MountBenchError> {
     let bench = Bench::new(options)?;
-    let mut report = Report::new(options.rounds, bench.spin_us);
+    let title =
+        format!("two mounts of scifs beside a minimal program on FUSE and TCP, spin_us={}", bench.spin_us);
+    let mut report = Report::new(title, options.common.rounds);
     for workload in WORKLOADS {
-        if options.only.as_ref().is_none_or(|only| workload.name().contains(only.as_str())) {
-            report.add(&bench.row(workload)?);
+        if options.common.wants(workload.name()) {
+            report.add(bench.row(workload)?);
         }
     }
     drop(bench);
-    if options.json {
-        println!("{}", report.json()?);
-    } else {
-        print!("{report}");
-    }
-    let missed = options.check && report.misses_targets();
-    Ok(if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(options.common.finish(&report)?)
 }
 
 struct Bench<'a> {
@@ -140,33 +107,28 @@ struct Bench<'a> {
     spin_us: u64,
     interrupts: Interrupts,
     /// The nodes of SciFS, which live as long as the comparison; a floor is made for each measurement.
-    subject: Part,
+    subject: Cluster,
 }
 
 impl<'a> Bench<'a> {
     fn new(options: &'a Options) -> Result<Self, MountBenchError> {
         let interrupts = Interrupts::heeded()?;
-        let beside = || std::env::current_exe().map(|own| own.with_file_name("scifs"));
-        let scifs = match &options.scifs {
-            Some(path) => path.clone(),
-            None => beside().map_err(MountBenchError::Spawn)?,
-        };
+        let scifs = cluster::program(options.scifs.as_deref())?;
         let spin_us = match options.spin_us {
             Some(spin_us) => spin_us,
             None => scifs::options::Options::load(&["memory=256M"], None)?.spin_us,
         };
-        let spin = format!("--spin-us={spin_us}");
-        let subject =
-            Part::start(&["subject".into(), spin, scifs.to_string_lossy().into_owned()], &interrupts)?;
+        let subject = cluster::start(&scifs, 2, spin_us, &interrupts)?;
         Ok(Self { options, spin_us, interrupts, subject })
     }
 
     fn row(&self, workload: Workload) -> Result<Row, MountBenchError> {
-        let mut row = Row::new(workload);
-        for round in 0..self.options.rounds {
+        let mut row = Row::new(workload.name().into(), None, workload.unit(), workload.bound());
+        row.references.extend(workload.references().iter().map(|which| (which.name(), Series::default())));
+        for round in 0..self.options.common.rounds {
             row.floor.push(self.floor(workload)?);
             row.subject.push(self.subject(workload, round)?);
-            for (which, series) in &mut row.references {
+            for (which, (_, series)) in workload.references().iter().zip(&mut row.references) {
                 series.push(self.reference(*which, workload)?);
             }
         }
@@ -174,48 +136,46 @@ impl<'a> Bench<'a> {
     }
 
     fn load(&self, workload: Workload, first: &str, second: &str) -> Result<Measured, MountBenchError> {
-        let effort = format!("--effort={}", self.options.effort);
-        let arguments = [LOAD.into(), workload.argument(), first.to_owned(), second.to_owned(), effort];
+        let effort = format!("--effort={}", self.options.common.effort);
+        let arguments =
+            [COMMAND.into(), "load".into(), workload.argument(), first.to_owned(), second.to_owned(), effort];
         Ok(serde_json::from_str(&Part::run(&arguments, &self.interrupts)?)?)
     }
 
     fn subject(&self, workload: Workload, round: u32) -> Result<Measured, MountBenchError> {
-        let [first, second] = self.said(&self.subject)?;
+        let [first, second] = self.subject.mounts.as_slice() else { return Err(ClusterError::Mounts.into()) };
         let name = format!("{}-{round}", workload.argument());
         self.load(workload, &format!("{first}/{name}"), &format!("{second}/{name}"))
     }
 
     fn floor(&self, workload: Workload) -> Result<Measured, MountBenchError> {
-        let pages = format!("--pages={}", workload.pages(self.options.effort));
+        let pages = format!("--pages={}", workload.pages(self.options.common.effort));
         let spin = format!("--spin-us={}", self.spin_us);
-        let first = Part::start(&["floor-first".into(), pages.clone(), spin.clone()], &self.interrupts)?;
-        let [first_file, address] = self.said(&first)?;
-        let second =
-            Part::start(&["floor-second".into(), pages, spin, address.to_owned()], &self.interrupts)?;
-        let [second_file] = self.said(&second)?;
+        let first = self.part(&["floor-first", &pages, &spin])?;
+        let [first_file, address] = first.said()?;
+        let second = self.part(&["floor-second", &pages, &spin, address])?;
+        let [second_file] = second.said()?;
         self.load(workload, first_file, second_file)
     }
 
     fn reference(&self, which: Reference, workload: Workload) -> Result<Measured, MountBenchError> {
         self.interrupts.check()?;
-        let spinning = self.spin_us > 0;
-        let raw = |typical| Measured { typical, p99: None };
+        let mode = Mode::of(self.spin_us);
         match which {
-            Reference::RoundTrip => Ok(raw(fabric::raw_page_round_trip(spinning, self.options.effort)?)),
-            Reference::Stream => Ok(raw(fabric::raw_stream(spinning, self.options.effort)?)),
+            Reference::RoundTrip => Ok(fabric::raw_page_round_trip(mode, self.options.common.effort)?),
+            Reference::Stream => Ok(fabric::raw_stream(mode, self.options.common.effort)?),
             Reference::InProcess => {
-                let pages = format!("--pages={}", workload.pages(self.options.effort));
-                let both = Part::start(&["floor-both".into(), pages], &self.interrupts)?;
-                let [first, second] = self.said(&both)?;
+                let pages = format!("--pages={}", workload.pages(self.options.common.effort));
+                let both = self.part(&["floor-both", &pages])?;
+                let [first, second] = both.said()?;
                 self.load(workload, first, second)
             }
         }
     }
 
-    fn said<'p, const N: usize>(&self, part: &'p Part) -> Result<&'p [String; N], MountBenchError> {
-        part.said
-            .first_chunk()
-            .ok_or_else(|| MountBenchError::Part { name: "mounting".into(), said: part.said.join(" ") })
+    fn part(&self, arguments: &[&str]) -> Result<Part, PartError> {
+        let arguments: Vec<String> = [COMMAND].iter().chain(arguments).map(ToString::to_string).collect();
+        Part::start(&arguments, &self.interrupts)
     }
 }
 
@@ -227,7 +187,6 @@ pub(crate) fn part(options: &PartOptions) -> Result<ExitCode, MountBenchError> {
             floor::second(*pages, Duration::from_micros(*spin_us), address)
         }
         PartName::FloorBoth { pages } => floor::both(*pages),
-        PartName::Subject { spin_us, scifs } => subject::keep(scifs, *spin_us),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,9 @@
 
 use clap::ValueEnum;
 
+use crate::report::{Bound, Unit};
+use crate::sweep::PAGE_BYTES;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Workload {
     ColdFault,
@@ -35,7 +38,6 @@ pub(super) const WORKLOADS: [Workload; 13] = [
     Workload::WritePage,
 ];
 
-pub(super) const PAGE_BYTES: usize = 4096;
 pub(super) const SMALL_BYTES: usize = 64;
 
 /// Pages that go back and forth. So many that each has rested at its new place before it is wanted back: SciFS leaves a page
@@ -47,16 +49,47 @@ const MIGRATIONS: usize = 4096;
 const REQUESTS: usize = 10_000;
 const SEQUENTIAL_PAGES: usize = (256 << 20) / PAGE_BYTES;
 
-/// What one number of a workload is.
+/// Measured in the same rounds, because a target is a multiple of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    /// The time of one operation.
-    Latency,
-    /// Bytes in a time.
-    Rate,
+pub(super) enum Reference {
+    InProcess,
+    RoundTrip,
+    Stream,
 }
 
+impl Reference {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::InProcess => "both mounts in one process",
+            Self::RoundTrip => "raw TCP, 64 B for 4 KiB",
+            Self::Stream => "raw TCP, one stream",
+        }
+    }
+}
+
+/// The most that a migration may take of what FUSE and TCP take by themselves.
+const MIGRATION_MOST: f64 = 1.3;
+/// The least that reading in order must reach of what TCP alone does.
+const SEQUENTIAL_LEAST: f64 = 0.3;
+
 impl Workload {
+    /// What the target is made of.
+    pub(super) fn references(self) -> &'static [Reference] {
+        match self {
+            Self::DirtyMigration => &[Reference::InProcess, Reference::RoundTrip],
+            Self::ReadSequential | Self::MapSequential => &[Reference::Stream],
+            _ => &[],
+        }
+    }
+
+    pub(super) fn bound(self) -> Option<Bound> {
+        match self {
+            Self::DirtyMigration => Some(Bound::References(MIGRATION_MOST)),
+            Self::ReadSequential | Self::MapSequential => Some(Bound::References(SEQUENTIAL_LEAST)),
+            _ => None,
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::ColdFault => "cold fault, mmap",

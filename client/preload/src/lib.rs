@@ -96,6 +96,7 @@ unsafe fn fast(file: c_int, request: &Request) -> Option<usize> {
         let descriptor = unsafe { BorrowedFd::borrow_raw(file) };
         // SAFETY: as the caller promises.
         let result = unsafe { attach::map(descriptor, request, Forks::Needed) };
+        let result = result.map(|served| served.address);
         say::mapped(descriptor, request, &result);
         result.ok()
     };

@@ -112,6 +112,8 @@ mod tests {
             "scifs umount",
             "scifs dev up",
             "scifs create",
+            "scifs exec",
+            "SCIFS_PRELOAD",
             "memory=SIZE",
             "EXIT STATUS",
             "user.scifs.address",

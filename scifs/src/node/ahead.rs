@@ -16,6 +16,13 @@ pub(super) struct Ahead {
 const FIRST: u32 = 16;
 
 impl Ahead {
+    /// The reader that asked for `page` got so many pages, itself among them: it will ask for what follows them.
+    pub(super) fn got(&mut self, page: u32, pages: u32) {
+        if self.next == page.saturating_add(1) {
+            self.next = page.saturating_add(pages);
+        }
+    }
+
     /// A read of `pages` pages from `page` on begins. Gives the run of pages to fetch now, the read's own not among them.
     pub(super) fn read(&mut self, page: u32, pages: u32) -> Option<(u32, u32)> {
         let end = page.saturating_add(pages);
@@ -55,6 +62,15 @@ mod tests {
         once.dedup();
         assert_eq!(once, fetched);
         assert!(fetched.len() as u32 <= 5_000 + AHEAD_PAGES_MAX);
+    }
+
+    #[test]
+    fn a_reader_that_gets_more_than_it_asked_for_still_goes_on_in_order() {
+        let mut ahead = Ahead::default();
+        ahead.read(0, 1);
+        assert_eq!(ahead.read(1, 1), Some((2, FIRST)));
+        ahead.got(1, 8);
+        assert!(ahead.read(9, 1).is_some());
     }
 
     #[test]

@@ -53,5 +53,5 @@ pub use metrics::PageCounts;
 pub use pages::{Pages, PagesConfig};
 pub use placement::{FreeMemory, Roomy};
 pub use prefetch::Later;
-pub use programs::{NoPrograms, Programs};
+pub use programs::{Granted, NoPrograms, Programs};
 pub use view::{Membership, NodeMember, NodeView};

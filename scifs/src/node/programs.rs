@@ -42,13 +42,22 @@ impl Programs for NoPrograms {
     fn forget(&self, _: u64, _: u32) {}
 }
 
-pub(super) type ProgramDone = Box<dyn FnOnce(Result<Mode, PageFault>) + Send>;
+/// What programs may do with a run of pages that begins with the one that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    pub mode: Mode,
+    pub pages: u32,
+}
+
+pub(super) type ProgramDone = Box<dyn FnOnce(Result<Granted, PageFault>) + Send>;
 
 /// A program waits for a page.
 pub(super) struct ProgramFault {
     pub(super) file: Arc<File>,
     pub(super) page: u32,
     pub(super) mode: Mode,
+    /// Pages from this one on that it may be given if they are here.
+    pub(super) pages_max: u32,
     pub(super) began: Instant,
     /// It was answered at once, from what is here.
     pub(super) local: bool,
@@ -66,18 +75,18 @@ pub(super) struct Leaving {
 }
 
 impl Pages {
-    /// A page for programs. `done` runs once, under the lock of the page's shard: it maps the page's frame as it is told, at once, and
+    /// A page for programs, and those that follow it up to `pages_max` as far as they are here. `done` runs once, under the lock of the page's shard: it maps the page's frame as it is told, at once, and
     /// calls nothing of this folder.
     pub fn map_for_program(
         self: &Arc<Self>,
         file: &Arc<File>,
-        page: u32,
+        (page, pages_max): (u32, u32),
         mode: Mode,
-        done: impl FnOnce(Result<Mode, PageFault>) + Send + 'static,
+        done: impl FnOnce(Result<Granted, PageFault>) + Send + 'static,
     ) {
         let (file, began, done) = (Arc::clone(file), Instant::now(), Box::new(done));
         let ahead = file.ahead.lock().read(page, 1);
-        let fault = ProgramFault { file: Arc::clone(&file), page, mode, began, local: true, done };
+        let fault = ProgramFault { file: Arc::clone(&file), page, mode, pages_max, began, local: true, done };
         self.when_open(move |pages| {
             let mut after = After::default();
             pages.ask_for_program(fault, &mut after);
@@ -125,11 +134,17 @@ impl Pages {
         for run in leaving.chunk_by(alike) {
             let Some(first) = run.first() else { continue };
             let pages = Run { first: first.page, pages: run.len() as u16 };
+            let begun = tracing::enabled!(target: "scifs::fault", tracing::Level::TRACE).then(Instant::now);
             if first.written {
                 self.programs.protect(inode_of(first.page), first.page.index, u32::from(pages.pages));
             }
+            let protected = begun.map(|begun| begun.elapsed());
             let number = number_of(first.page.extent());
             self.turn(number, None, after, |turn| turn.leave_programs(pages, first.left));
+            if let (Some(begun), Some(protect)) = (begun, protected) {
+                let unmap = begun.elapsed() - protect;
+                tracing::trace!(target: "scifs::fault", ?pages, left = ?first.left, ?protect, ?unmap, "taken from programs");
+            }
         }
     }
 
@@ -158,9 +173,9 @@ impl Turn<'_> {
 
     pub(super) fn ask_for_program(&mut self, page: PageId, fault: ProgramFault) {
         let Some(engine) = self.engine() else { return (fault.done)(Err(PageFault::Ended)) };
-        let open = engine.is_open(page, MapperId::VM, fault.mode);
-        if open && self.program_mode(page) >= Some(fault.mode) {
-            return self.give_program(page, fault);
+        if engine.is_open(page, MapperId::VM, fault.mode) {
+            self.open_to_programs(page, fault.mode);
+            return self.give_run(page, fault);
         }
         if !fault.file.is_current(page) || !fault.file.memory().is_resident(u64::from(page.index)) {
             return self.after.program_again.push(fault);
@@ -174,8 +189,40 @@ impl Turn<'_> {
         }
     }
 
+    /// Has the engine let programs have a page that is open to them.
+    fn open_to_programs(&mut self, page: PageId, mode: Mode) {
+        if self.program_mode(page) < Some(mode) {
+            let token = self.shard.waiting.put(Waiting::Nobody);
+            self.input(Input::Fault(Fault { page, mapper: MapperId::VM, mode, fresh: false, run: 1, token }));
+        }
+    }
+
+    /// Lets a program have a page that is open to programs, and those that follow it and are open too.
+    fn give_run(&mut self, page: PageId, fault: ProgramFault) {
+        let mode = self.program_mode(page);
+        let mut pages = 1;
+        while pages < fault.pages_max
+            && let Some(next) = page.ahead(pages)
+            && self.engine().is_some_and(|engine| engine.is_open(next, MapperId::VM, fault.mode))
+            && fault.file.is_current(next)
+            && !self.shard.withheld.contains(&next)
+        {
+            self.open_to_programs(next, fault.mode);
+            if self.program_mode(next) != mode {
+                break;
+            }
+            pages += 1;
+        }
+        fault.file.ahead.lock().got(fault.page, pages);
+        self.give(page, fault, pages);
+    }
+
     /// Lets a program have a page that the engine lets it have.
     pub(super) fn give_program(&mut self, page: PageId, fault: ProgramFault) {
+        self.give(page, fault, 1);
+    }
+
+    fn give(&mut self, page: PageId, fault: ProgramFault, pages: u32) {
         let mode = self.program_mode(page).unwrap_or(fault.mode);
         if self.shard.withheld.contains(&page) {
             return (fault.done)(Err(PageFault::Busy));
@@ -183,7 +230,7 @@ impl Turn<'_> {
         match fault.file.touch(page, |_| Ok(())) {
             Some(()) => {
                 self.pages.metrics.fault_ended(fault.began, fault.local);
-                (fault.done)(Ok(mode));
+                (fault.done)(Ok(Granted { mode, pages }));
             }
             None => {
                 self.next.push_back(Input::Released { page, run: 1, mapper: MapperId::VM, left: None });

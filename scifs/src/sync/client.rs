@@ -101,6 +101,13 @@ impl SyncEngine {
         }
     }
 
+    pub(super) fn on_asleep(&mut self, turn: &mut Turn, from: MemberNo, token: Token) {
+        match self.pending.get_mut(&token) {
+            Some(pending) => pending.asleep = true,
+            None => turn.distrust(from, Violation::Unasked),
+        }
+    }
+
     pub(super) fn on_out(&mut self, turn: &mut Turn, from: MemberNo, token: Token, why: Option<Refusal>) {
         let step = self.pending.get(&token).map(|pending| pending.step);
         match (step, why) {

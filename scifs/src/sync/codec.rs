@@ -63,6 +63,7 @@ fn put_body(to: &mut Writer, body: &Body) {
             put_key(to, key);
             put_moment(to, round.epoch, round.number);
         }
+        Body::Asleep { token } => head(to, 10, token.0),
         Body::Report { waiting, opened, last } => {
             to.u8(9);
             to.list("reported waiters", waiting, LIST_ITEMS_MAX, put_waiting);
@@ -104,6 +105,7 @@ fn body(from: &mut Reader<'_>) -> Result<Body, DecodeError> {
             opened: from.list("reported rounds", 1, opened)?,
             last: from.bool()?,
         },
+        10 => Body::Asleep { token: token(from)? },
         other => return Err(invalid("message about waiting", other)),
     })
 }
@@ -176,12 +178,13 @@ fn put_waiting(to: &mut Writer, report: &WaitingReport) {
     to.u64(report.token.0);
     to.u32(report.parties);
     to.option(report.rank.as_ref(), |to, rank| put_moment(to, rank.epoch, rank.number));
+    to.bool(report.asleep);
 }
 
 fn waiting(from: &mut Reader<'_>) -> Result<WaitingReport, DecodeError> {
     let (key, token, parties) = (key(from)?, token(from)?, from.u32()?);
     let rank = from.option(|from| moment(from).map(|(epoch, number)| Rank { epoch, number }))?;
-    Ok(WaitingReport { key, token, parties, rank })
+    Ok(WaitingReport { key, token, parties, rank, asleep: from.bool()? })
 }
 
 fn put_waiter(to: &mut Writer, waiter: &WaiterId) {

@@ -120,6 +120,11 @@ impl Waits {
         true
     }
 
+    /// Requests that wait for others.
+    pub fn waiting(&self) -> u64 {
+        u64::try_from(self.0.metrics.waiting.get()).unwrap_or_default()
+    }
+
     pub fn view(&self, view: View) {
         self.0.feed(Input::View(view));
     }

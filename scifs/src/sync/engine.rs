@@ -140,6 +140,7 @@ impl SyncEngine {
         match body {
             Body::Ask { key, ask } => self.on_ask(turn, from, key, ask),
             Body::Joined { token, rank } => self.on_joined(turn, from, token, rank),
+            Body::Asleep { token } => self.on_asleep(turn, from, token),
             Body::Out { token, why } => self.on_out(turn, from, token, why),
             Body::Wake { tokens, how, confirm } => self.on_wake(turn, from, &tokens, how, confirm),
             Body::Open { key, round, leader, parties, confirm, last } => {

@@ -18,7 +18,7 @@ impl SyncEngine {
         }
         match ask {
             Ask::Join { token, parties } => {
-                self.take_in(turn, key, WaiterId { node: from, token }, parties, None);
+                self.take_in(turn, key, WaiterId { node: from, token }, parties, None, false);
             }
             Ask::Stay { token } => self.stay(turn, key, WaiterId { node: from, token }),
             Ask::Leave { token } => self.take_out(turn, key, WaiterId { node: from, token }),
@@ -35,7 +35,7 @@ impl SyncEngine {
         }
     }
 
-    /// `rank`: from an earlier keeper.
+    /// `rank` and `asleep`: from an earlier keeper.
     pub(super) fn take_in(
         &mut self,
         turn: &mut Turn,
@@ -43,6 +43,7 @@ impl SyncEngine {
         id: WaiterId,
         parties: u32,
         rank: Option<Rank>,
+        asleep: bool,
     ) {
         let barrier = matches!(key, Key::Barrier(_));
         if barrier != (parties > 0) || self.queues.get(&key).is_some_and(|queue| queue.has(id)) {
@@ -60,7 +61,7 @@ impl SyncEngine {
         }
         queue.parties = parties;
         let unsure = State::Unsure { looks: 1, notified: false };
-        queue.insert(rank, id, if barrier { State::Asleep } else { unsure });
+        queue.insert(rank, id, if barrier || asleep { State::Asleep } else { unsure });
         let full = barrier && queue.len() == parties as usize;
         self.send(turn, id.node, Body::Joined { token: id.token, rank });
         if full {
@@ -75,7 +76,8 @@ impl SyncEngine {
         match queue.stay(id, deaf) {
             Stayed::LookAgain(rank) => self.send(turn, id.node, Body::Joined { token, rank }),
             Stayed::Out => self.send(turn, id.node, Body::Out { token, why: Some(Refusal::Changed) }),
-            Stayed::Asleep | Stayed::Unknown => {}
+            Stayed::Asleep => self.send(turn, id.node, Body::Asleep { token }),
+            Stayed::Unknown => {}
         }
     }
 

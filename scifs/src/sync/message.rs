@@ -17,6 +17,8 @@ pub enum Body {
     Ask { key: Key, ask: Ask },
     /// You are in the queue. For a word: look at it now, and not at what you have seen before.
     Joined { token: Token, rank: Rank },
+    /// The answer to `Stay`, if nobody has notified since you joined: whoever notifies from now on wakes you.
+    Asleep { token: Token },
     /// You are not in the queue any more. `None` answers a `Leave`.
     Out { token: Token, why: Option<Refusal> },
     /// These waiters for a word are woken.
@@ -70,6 +72,8 @@ pub struct WaitingReport {
     pub token: Token,
     pub parties: u32,
     pub rank: Option<Rank>,
+    /// An earlier keeper has said so.
+    pub asleep: bool,
 }
 
 /// A round that a member has let its programs out of, or a part of its parties.

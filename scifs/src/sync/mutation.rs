@@ -24,12 +24,14 @@ pub enum Mutation {
     ServeBeforeReports,
     /// Nobody tells the next keeper which barriers have opened.
     HideOpened,
+    /// Those who slept in the old epoch count as awake in the new one.
+    ForgetWhoSleeps,
     /// Those who waited in the old epoch aren't reported in the new one.
     DontAskAgain,
 }
 
 impl Mutation {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AcceptOldEpoch,
         Self::WakeUnsure,
         Self::SleepThroughNotify,
@@ -40,6 +42,7 @@ impl Mutation {
         Self::KeepQueues,
         Self::ServeBeforeReports,
         Self::HideOpened,
+        Self::ForgetWhoSleeps,
         Self::DontAskAgain,
     ];
 }

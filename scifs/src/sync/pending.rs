@@ -23,6 +23,8 @@ pub(super) struct Pending {
     pub(super) count: u32,
     pub(super) step: Step,
     pub(super) rank: Option<Rank>,
+    /// A keeper has said so: whoever notifies wakes it, also while it looks once more after a change of epoch.
+    pub(super) asleep: bool,
     /// Its time was over before it had looked at the word: it leaves after that.
     pub(super) late: bool,
 }
@@ -39,7 +41,7 @@ pub(super) enum Step {
 
 impl Pending {
     pub(super) fn new(key: Key, step: Step) -> Self {
-        Self { key, parties: 0, count: 0, step, rank: None, late: false }
+        Self { key, parties: 0, count: 0, step, rank: None, asleep: false, late: false }
     }
 
     pub(super) fn is_word(&self) -> bool {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::engine::{SyncEngine, Turn, mutant};
-use super::ids::{Key, Round, Token, WaiterId, nodes};
+use super::ids::{Key, Round, Token, WaiterId};
 use super::input::{Effect, Violation};
 use super::limits::LIST_ITEMS_MAX;
 use super::message::{Ask, Body, OpenedReport, WaitingReport};
@@ -105,6 +105,7 @@ impl SyncEngine {
             token: *token,
             parties: pending.parties,
             rank: pending.rank,
+            asleep: pending.asleep && !mutant!(self, ForgetWhoSleeps),
         };
         waiting.map(report).collect()
     }
@@ -167,8 +168,8 @@ impl SyncEngine {
         recovery
             .waiting
             .sort_by_key(|(node, report)| (report.rank.is_none(), report.rank, *node, report.token));
-        for (node, WaitingReport { key, token, parties, rank }) in recovery.waiting {
-            self.take_in(turn, key, WaiterId { node, token }, parties, rank);
+        for (node, WaitingReport { key, token, parties, rank, asleep }) in recovery.waiting {
+            self.take_in(turn, key, WaiterId { node, token }, parties, rank, asleep);
         }
         for (from, key, ask) in recovery.asks {
             self.on_ask(turn, from, key, ask);
@@ -192,7 +193,6 @@ impl SyncEngine {
         let shut: BTreeSet<_> = inside.iter().map(|(node, _)| *node).collect();
         let known: BTreeSet<_> = reporters.union(&shut).copied().collect();
         let parties: Vec<_> = parties.into_iter().collect();
-        debug_assert!(known.iter().all(|node| nodes(&parties).contains(node)));
         self.open_for(turn, (key, round), leader, &parties, &shut, &known);
     }
 }

@@ -99,7 +99,7 @@ pub(super) fn run(vm: &Weak<Vm>, events: &Events) {
         {
             return tracing::error!(%error, "page faults of programs can't be waited for any more");
         }
-        let Some(vm) = vm.upgrade().filter(|vm| !vm.has_ended()) else { return };
+        let Some(vm) = vm.upgrade() else { return };
         for event in &ready {
             match event.data.u64() {
                 KICK => drop(rustix::io::read(&events.kick, &mut [0; 8])),

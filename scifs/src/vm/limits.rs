@@ -41,5 +41,8 @@ pub(super) const PROTECT_FOR: Duration = Duration::from_secs(1);
 /// How long a file that has grown waits for its programs to see it.
 pub(super) const GROW_FOR: Duration = Duration::from_secs(1);
 
+/// Pages that are mapped by one call for a process that touches them in order.
+pub(super) const RUN_PAGES_MAX: u32 = 64;
+
 /// Packets read of one conversation before the next has its turn.
 pub(super) const PACKETS_AT_ONCE: usize = 8;

@@ -16,6 +16,7 @@ mod process;
 mod ranges;
 mod service;
 mod socket;
+mod streak;
 mod table;
 mod tickets;
 mod uffd;

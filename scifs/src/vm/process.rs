@@ -19,6 +19,7 @@ use super::limits::{POISONED_MAX, RANGES_MAX};
 use super::presence::Presence;
 use super::proc_maps;
 use super::ranges::{Place, Ranges};
+use super::streak::Streak;
 use super::uffd::{Event, PageFault, Span, Userfault};
 use crate::fuse::files::KeptOpen;
 use crate::node::File;
@@ -29,7 +30,7 @@ const PAGE: u64 = PAGE_BYTES as u64;
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     pub(super) file: Arc<File>,
-    pub(super) open: Arc<KeptOpen>,
+    pub(super) _open: Arc<KeptOpen>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +45,7 @@ struct State {
     ranges: Ranges,
     presence: Presence,
     files: HashMap<u64, Mappable>,
+    streak: Streak,
     /// Addresses of pages that couldn't be had.
     poisoned: BTreeSet<u64>,
 }
@@ -136,6 +138,7 @@ impl Process {
                     ranges: state.ranges.clone(),
                     presence: state.presence.clone(),
                     files: state.mapped_files(),
+                    streak: Streak::default(),
                     poisoned: state.poisoned.clone(),
                 };
                 news.children.push(Self::with(number(), uffd, 0, child));
@@ -191,6 +194,15 @@ impl Process {
         Some((place, mappable.shared.clone()))
     }
 
+    /// The same for a fault that is served now, and how many pages to give it at most.
+    pub(super) fn touched(&self, address: u64) -> Option<(Place, Shared, u32)> {
+        let mut state = self.state.lock();
+        let place = state.ranges.find(address)?;
+        let pages = state.streak.touch(place.inode, place.page).min(place.pages);
+        let mappable = state.files.get(&place.inode)?;
+        Some((place, mappable.shared.clone(), pages))
+    }
+
     /// Looks a mapping up that this node wasn't told of: a range that has grown, or that was mapped twice. EAGAIN as for `map`.
     pub(super) fn learn(&self, fault: &PageFault) -> Result<bool, Errno> {
         let mut state = self.state.lock();
@@ -216,20 +228,23 @@ impl Process {
     }
 
     /// Maps a page's frame where the process waits for it.
-    pub(super) fn give(&self, place: Place, fault: &PageFault, writable: bool) -> Given {
+    pub(super) fn give(&self, place: Place, fault: &PageFault, (writable, pages): (bool, u32)) -> Given {
         let mut state = self.state.lock();
         if state.ranges.find(fault.address).is_none_or(|at| (at.inode, at.page) != (place.inode, place.page))
         {
             return if self.gone.load(Ordering::Acquire) { Given::Gone } else { Given::Moved };
         }
-        let span = Span { start: fault.address, bytes: PAGE };
-        state.presence.add(place.inode, place.page);
+        // No further than the range goes on by now.
+        let pages = state.ranges.find(fault.address).map_or(1, |at| pages.clamp(1, at.pages));
+        let first = Span { start: fault.address, bytes: PAGE };
+        let span = Span { bytes: u64::from(pages) * PAGE, ..first };
+        (0..pages).for_each(|n| state.presence.add(place.inode, place.page + n));
         let given = if fault.protected && writable {
             self.uffd.protect(span, true)
         } else {
             match self.uffd.map(span, writable) {
-                Err(Errno::EXIST) if writable => self.uffd.protect(span, true),
-                Err(Errno::EXIST) => self.uffd.wake(span),
+                Err(Errno::EXIST) if writable => self.uffd.protect(first, true),
+                Err(Errno::EXIST) => self.uffd.wake(first),
                 result => result,
             }
         };
@@ -237,6 +252,7 @@ impl Process {
             Ok(()) => {
                 self.in_vain_ms.store(0, Ordering::Relaxed);
                 state.poisoned.remove(&fault.address);
+                state.streak.mapped(place.inode, place.page, pages);
                 Given::Done
             }
             Err(Errno::FAULT) => Given::NoFrame,
@@ -302,10 +318,9 @@ impl Process {
         for run in here.chunk_by(|a, b| a + 1 == *b) {
             let Some(first) = run.first().copied() else { continue };
             for (start, bytes) in state.ranges.places(inode, first, run.len() as u32) {
-                match self.uffd.protect(Span { start, bytes }, false) {
-                    Err(Errno::AGAIN) => return Err(Errno::AGAIN),
-                    // Gone, so it can't be written to.
-                    _ => {}
+                // Whatever else it says: what is gone can't be written to.
+                if self.uffd.protect(Span { start, bytes }, false) == Err(Errno::AGAIN) {
+                    return Err(Errno::AGAIN);
                 }
             }
         }

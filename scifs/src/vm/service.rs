@@ -10,12 +10,9 @@
 
 use std::fmt;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use rustix::io::Errno;
 use scifs_client::abi;
 use scios::limits::PAGE_BYTES;
@@ -35,7 +32,10 @@ use super::uffd::{PageFault, Userfault};
 use super::upward::Upward;
 use crate::coherence::Mode;
 use crate::fuse::files::{Attaching, Wanted};
-use crate::node::{self, Programs};
+use crate::node::{self, Granted, Programs};
+
+/// Where the stages of every fault are told, for whoever wants to know where the time goes.
+const TRACE: &str = "scifs::fault";
 
 #[derive(Debug, Error)]
 pub enum VmError {
@@ -47,7 +47,7 @@ pub enum VmError {
     Thread(std::io::Error),
 }
 
-/// Serves the programs of this node, as long as it lives.
+/// Serves the programs of this node. Its threads end soon after it is dropped.
 pub struct Vm {
     up: Box<dyn Upward>,
     events: Arc<Events>,
@@ -56,8 +56,6 @@ pub struct Vm {
     pub(super) tickets: Tickets<Shared>,
     socket: abi::Name,
     metrics: Metrics,
-    ended: AtomicBool,
-    threads: Mutex<Vec<JoinHandle<()>>>,
     me: Weak<Self>,
 }
 
@@ -73,14 +71,10 @@ impl Vm {
             tickets: Tickets::default(),
             socket: name,
             metrics: Metrics::default(),
-            ended: AtomicBool::new(false),
-            threads: Mutex::default(),
             me: Weak::clone(me),
         });
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            let thread = std::thread::Builder::new().name(name.into()).spawn(run).map_err(VmError::Thread)?;
-            vm.threads.lock().push(thread);
-            Ok(())
+            std::thread::Builder::new().name(name.into()).spawn(run).map(drop).map_err(VmError::Thread)
         };
         let me = Arc::downgrade(&vm);
         spawn("programs", Box::new(move || events::run(&me, &events)))?;
@@ -92,15 +86,6 @@ impl Vm {
     /// Shows what is counted among a node's metrics.
     pub fn show(&self, registry: &Registry) {
         self.metrics.show(registry);
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    pub(super) fn end_soon(&self) {
-        self.ended.store(true, Ordering::Release);
-        self.events.kick();
     }
 
     /// A program has come.
@@ -215,7 +200,7 @@ impl Vm {
                 // What lies behind the end is asked for when the file has grown.
                 let inside = |(place, shared): &(Place, Shared)| is_inside(place.page, shared.file.size());
                 if let Some((place, shared)) = process.find(fault.address).filter(inside) {
-                    self.ask(&process, fault, place, shared);
+                    self.ask(&process, fault, (place, 1), shared);
                 }
             }
         }
@@ -233,16 +218,18 @@ impl Vm {
 
     fn serve(&self, process: &Arc<Process>, fault: PageFault) {
         self.metrics.faults.increment();
-        let Some((place, shared)) = process.find(fault.address) else { return self.learn(process, fault) };
+        let Some((place, shared, pages)) = process.touched(fault.address) else {
+            return self.learn(process, fault);
+        };
         if is_inside(place.page, shared.file.size()) {
-            return self.ask(process, fault, place, shared);
+            return self.ask(process, fault, (place, pages), shared);
         }
         let (vm, file, waits) = (self.me.clone(), Arc::clone(&shared.file), Arc::clone(process));
         let process = Arc::clone(process);
         let done = move |size: Result<u64, Errno>| {
             let Some(vm) = vm.upgrade() else { return };
             match size {
-                Ok(size) if is_inside(place.page, size) => vm.ask(&process, fault, place, shared),
+                Ok(size) if is_inside(place.page, size) => vm.ask(&process, fault, (place, 1), shared),
                 Ok(_) => vm.poison(&process, fault.address),
                 Err(_) => vm.put_off(&process, fault.address),
             }
@@ -261,13 +248,25 @@ impl Vm {
         }
     }
 
-    fn ask(&self, process: &Arc<Process>, fault: PageFault, place: Place, shared: Shared) {
+    fn ask(
+        &self,
+        process: &Arc<Process>,
+        fault: PageFault,
+        (place, pages_max): (Place, u32),
+        shared: Shared,
+    ) {
         let Some(pages) = self.up.pages() else { return self.put_off(process, fault.address) };
         let (vm, process, mode) = (self.me.clone(), Arc::clone(process), mode_of(&fault));
         let file = Arc::clone(&shared.file);
-        pages.map_for_program(&file, place.page, mode, move |result| {
+        let asked = tracing::enabled!(target: TRACE, tracing::Level::TRACE).then(Instant::now);
+        pages.map_for_program(&file, (place.page, pages_max), mode, move |result| {
             if let Some(vm) = vm.upgrade() {
+                let granted = asked.map(|_| Instant::now());
                 vm.answer(&process, fault, place, &shared, result);
+                if let (Some(asked), Some(granted)) = (asked, granted) {
+                    let (wait, map) = (granted - asked, granted.elapsed());
+                    tracing::trace!(target: TRACE, ?place, ?mode, ?wait, ?map, "a fault of a program");
+                }
             }
         });
     }
@@ -279,14 +278,15 @@ impl Vm {
         fault: PageFault,
         place: Place,
         shared: &Shared,
-        result: Result<Mode, node::PageFault>,
+        result: Result<Granted, node::PageFault>,
     ) {
         use node::PageFault as Why;
         match result {
-            Ok(mode) => {
-                let mut given = process.give(place, &fault, mode == Mode::Write);
+            Ok(Granted { mode, pages }) => {
+                let how = (mode == Mode::Write, pages);
+                let mut given = process.give(place, &fault, how);
                 if given == Given::NoFrame && touch(shared, place.page) {
-                    given = process.give(place, &fault, mode == Mode::Write);
+                    given = process.give(place, &fault, how);
                 }
                 if mode == Mode::Write {
                     self.up.written(place.inode);
@@ -387,7 +387,7 @@ impl Attaching for Vm {
     fn attach(&self, wanted: Wanted) -> Result<abi::Attach, Errno> {
         let inode = wanted.file.inode();
         let flags = if wanted.writable { abi::WRITABLE } else { 0 };
-        let shared = Shared { file: wanted.file, open: Arc::new(wanted.open) };
+        let shared = Shared { file: wanted.file, _open: Arc::new(wanted.open) };
         // Memory that can't be written can't be watched for stores, so it isn't given out.
         let ticket =
             if wanted.writable { self.tickets.issue(wanted.handle, shared)? } else { abi::Ticket::default() };

@@ -82,7 +82,7 @@ fn try_serve(weak: &Weak<Vm>, listener: &OwnedFd) -> Result<(), Errno> {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
-        let Some(vm) = weak.upgrade().filter(|vm| !vm.has_ended()) else { return Ok(()) };
+        let Some(vm) = weak.upgrade() else { return Ok(()) };
         let mut server = Server { vm, epoll, all, last };
         for event in &ready {
             match event.data.u64() {

@@ -22,6 +22,60 @@ memory[0] += 1
 print(memory[0])
 ";
 
+/// What daemons do when they begin: everything is closed, and numbers are used again.
+const CLOSES_EVERYTHING: &str = "
+import mmap, os, sys
+here, there = sys.argv[1:3]
+first = mmap.mmap(os.open(here, os.O_RDWR), 0)
+first[0] = 1
+os.closerange(3, 5000)
+file = os.open(there, os.O_RDWR)
+os.pwrite(file, bytes([9]), 0)
+assert first[0] == 9, first[0]
+second = mmap.mmap(file, 0)
+first[1] = 7
+assert second[1] == 7 and os.pread(file, 2, 0) == bytes([9, 7])
+third = mmap.mmap(os.open(here, os.O_RDWR), 0)
+third[2] = 5
+assert first[2] == second[2] == 5
+child = os.fork()
+if child == 0:
+    first[3] = second[2] + 1
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0 and second[3] == 6
+";
+
+/// Maps, unmaps, forks and runs programs in several threads at once.
+const THREADS: &str = "
+import mmap, os, subprocess, sys, threading
+failed = []
+def work(path, me):
+    try:
+        for turn in range(40):
+            file = os.open(path, os.O_RDWR)
+            memory = mmap.mmap(file, 0)
+            os.close(file)
+            at = 4096 * me + turn
+            memory[at] = turn
+            if turn % 10 == me:
+                subprocess.run(['true'], check=True)
+            if turn % 10 == me + 1:
+                child = os.fork()
+                if child == 0:
+                    memory[at] += 100
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+                memory[at] -= 100
+            assert memory[at] == turn, (memory[at], turn)
+            memory.close()
+    except BaseException as error:
+        failed.append(error)
+threads = [threading.Thread(target=work, args=(sys.argv[1 + me % 2], me)) for me in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert not failed, failed
+";
+
 fn exec(place: &Place, arguments: &[&str]) -> Command {
     libraries();
     place.command(&[&["exec"], arguments].concat())
@@ -126,6 +180,18 @@ fn a_python_program_and_the_children_of_a_shell_get_it_too() {
     );
     let quiet = exec(&pair.place, &["python3", &script, &there]).output().unwrap();
     assert_eq!((succeeded(&quiet, "python3").trim(), said(&quiet).as_str()), ("4", ""));
+}
+
+#[test]
+fn programs_that_close_what_they_do_not_know_and_fork_from_threads_go_on_sharing() {
+    let pair = Pair::new("exec-closing");
+    let [here, there] = pair.files();
+    for (name, text) in [("closes", CLOSES_EVERYTHING), ("threads", THREADS)] {
+        let script = pair.place.path(name);
+        std::fs::write(&script, text).unwrap();
+        let output = exec(&pair.place, &["python3", &script, &here, &there]).output().unwrap();
+        succeeded(&output, name);
+    }
 }
 
 #[test]

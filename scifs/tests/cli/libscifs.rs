@@ -6,7 +6,10 @@ use std::time::Duration;
 use crate::programs::{
     Kind, LOCK_READ, LOCK_WRITE, NOWAIT, PROT_READ, PROT_READ_WRITE, Pair, Told, compiled, libraries,
 };
-use crate::support::{Place, succeeded};
+use crate::support::{Place, SMALL, succeeded};
+
+/// What `scifs_how` says of the fast path.
+const FAST: &str = "userfaultfd";
 
 /// Maps the pair's file in both, for writing; gives the address.
 fn mapped(pair: &Pair, programs: &mut [Told; 2]) -> u64 {
@@ -24,6 +27,12 @@ fn a_file_has_one_address_on_every_node_so_pointers_into_it_may_be_shared() {
     let at = mapped(&pair, &mut programs);
     let [ant, bee] = &mut programs;
     assert_eq!(ant.number(&format!("size {at}")), 64 << 10);
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(
+            (ant.ask(&format!("how {at}")), bee.ask(&format!("how {at}"))),
+            (FAST.into(), FAST.into())
+        );
+    }
     ant.ask(&format!("store {} 77", at + 8192));
     ant.ask(&format!("store {at} {}", at + 8192));
     let pointer = bee.number(&format!("load {at}"));
@@ -185,4 +194,119 @@ fn the_header_is_clean_c_and_cxx() {
     let symbols = succeeded(&symbols.unwrap(), "nm");
     let names: Vec<_> = symbols.lines().filter_map(|line| line.split(' ').next_back()).collect();
     assert!(names.contains(&"scifs_map") && names.iter().all(|name| name.starts_with("scifs_")), "{names:?}");
+}
+
+#[test]
+fn programs_wait_for_a_word_and_at_barriers_across_nodes() {
+    let pair = Pair::new("lib-wait");
+    let mut programs = pair.programs();
+    let at = mapped(&pair, &mut programs);
+    let [ant, bee] = &mut programs;
+    assert!(ant.ask(&format!("wait {at} 5 8 -1")).starts_with("error 11 "), "EAGAIN: it is 0");
+    assert!(ant.ask(&format!("wait {at} 0 8 1000000")).starts_with("error 110 "), "ETIMEDOUT");
+    assert_eq!(bee.ask(&format!("notify {at} 1")), "0", "nobody waits");
+    for width in [4, 8] {
+        ant.tell(&format!("wait {at} 0 {width} -1"));
+        assert!(ant.is_silent(Duration::from_millis(50)));
+        // It may not have begun to wait yet.
+        while bee.number(&format!("notify {at} 1")) == 0 {}
+        assert_eq!(ant.answer(), "0");
+    }
+    // Over both: by who changes the word first, so that no waiting is for ever.
+    bee.ask(&format!("store {} 1", at + 8));
+    bee.ask(&format!("notify {} 1", at + 8));
+    assert!(ant.ask(&format!("wait {} 0 8 -1", at + 8)).starts_with("error 11 "));
+
+    for _ in 0..3 {
+        ant.tell("barrier phase 2");
+        assert!(ant.is_silent(Duration::from_millis(50)));
+        let (one, other) = (bee.number("barrier phase 2"), ant.answer());
+        assert_eq!(one + other.parse::<u64>().unwrap(), 1, "one of them is told 1");
+    }
+    ant.tell("barrier disagreed 2");
+    assert!(ant.is_silent(Duration::from_millis(50)));
+    assert!(bee.ask("barrier disagreed 3").starts_with("error 22 "));
+    assert_eq!(bee.number("barrier disagreed 2") + ant.answer().parse::<u64>().unwrap(), 1);
+}
+
+/// Whoever has no right to userfaultfd is told so, and has the memory all the same.
+#[test]
+fn users_without_userfaultfd_are_told_what_to_do_and_share_through_the_kernel() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65534;
+    let pair = Pair::new("lib-user");
+    let [here, there] = pair.files();
+    std::fs::set_permissions(&here, std::fs::Permissions::from_mode(0o666)).unwrap();
+    // Linked statically, since another user may not get to where the library was built.
+    let program = compiled(&pair.place, Kind::Archive);
+    let mut user = Command::new(&program);
+    if rustix::process::geteuid().is_root() {
+        user.uid(NOBODY).gid(NOBODY);
+    }
+    let (mut user, mut other) = (Told::start(user), Told::start(Command::new(&program)));
+    let at = user.number(&format!("map {here} {PROT_READ_WRITE}"));
+    other.number(&format!("map {there} {PROT_READ_WRITE}"));
+    let device =
+        std::fs::metadata("/dev/userfaultfd").is_ok_and(|about| about.permissions().mode() & 0o6 == 0o6);
+    let everybody =
+        std::fs::read_to_string("/proc/sys/vm/unprivileged_userfaultfd").is_ok_and(|text| text.trim() == "1");
+    let how = user.ask(&format!("how {at}"));
+    let expected = if device || everybody { "userfaultfd" } else { "chmod 666 /dev/userfaultfd" };
+    assert!(how.contains(expected), "{how}");
+    for round in 1..10 {
+        user.ask(&format!("store {at} {round}"));
+        assert_eq!(other.number(&format!("load {at}")), round);
+        assert_eq!(user.ask(&format!("fork {at} 100")), format!("0 {}", round + 100));
+    }
+    std::fs::set_permissions(&here, std::fs::Permissions::from_mode(0o644)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        user.ask(&format!("unmap {at}"));
+        assert!(user.ask(&format!("map {here} {PROT_READ_WRITE}")).starts_with("error 13 "));
+        assert_eq!(user.number(&format!("map {here} {PROT_READ}")), at);
+        assert!(user.ask(&format!("how {at}")).contains("may not write"));
+        other.ask(&format!("store {at} 5"));
+        assert_eq!(user.number(&format!("load {at}")), 5);
+    }
+}
+
+/// Following forks takes CAP_SYS_PTRACE, which the node of a user other than root doesn't have.
+#[test]
+fn where_the_node_cannot_follow_forks_children_share_all_the_same() {
+    let place = Place::new("lib-no-ptrace");
+    let point = place.point("ant");
+    let mut mount = Command::new("setpriv");
+    mount.args([
+        "--bounding-set",
+        "-sys_ptrace",
+        "--inh-caps",
+        "-sys_ptrace",
+        env!("CARGO_BIN_EXE_scifs"),
+        &point,
+    ]);
+    mount.args(["-o", &format!("name=ant,{SMALL}")]).env("SCIFS_RUNTIME_DIR", place.runtime());
+    succeeded(&mount.output().unwrap(), "mount without CAP_SYS_PTRACE");
+    let file = format!("{point}/file");
+    place.ok(&["create", &file, "--size", "64K"]);
+    let program = compiled(&place, Kind::Shared);
+    let (mut one, mut other) = (Told::start(Command::new(&program)), Told::start(Command::new(&program)));
+    let at = one.number(&format!("map {file} {PROT_READ_WRITE}"));
+    assert_eq!(one.ask(&format!("how {at}")), FAST);
+    other.number(&format!("map {file} {PROT_READ_WRITE}"));
+    other.ask(&format!("store {at} 5"));
+    assert_eq!(one.ask(&format!("fork {at} 6")), "0 11");
+    assert_eq!(other.number(&format!("load {at}")), 11);
+
+    // A program that can't do that for itself goes through the kernel.
+    let plain = compiled(&place, Kind::Plain);
+    let mut exec = place.command(&["exec", "-v", plain.to_str().unwrap()]);
+    let log = place.path("log");
+    let mut told = Told::start({
+        exec.stderr(std::fs::File::create(&log).unwrap());
+        exec
+    });
+    let there = told.number(&format!("mmap {file} 2 3 1 65536 0 0"));
+    assert_eq!(told.ask(&format!("fork {there} 1")), "0 12");
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(said.contains("by the kernel, since its node runs without the right to follow forks"), "{said}");
 }

@@ -7,6 +7,7 @@ mod files;
 mod libscifs;
 mod mounting;
 mod programs;
+mod segment;
 mod services;
 mod support;
 mod syscalls;

@@ -9,3 +9,4 @@ mod several;
 mod stopped;
 mod support;
 mod unmounted;
+mod waiting;

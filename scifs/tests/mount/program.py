@@ -34,7 +34,7 @@ def pattern(page, seed):
 
 
 def open_file(name, path, how):
-    flags = {"rw": os.O_RDWR | os.O_CREAT, "r": os.O_RDONLY}[how]
+    flags = {"rw": os.O_RDWR | os.O_CREAT, "r": os.O_RDONLY, "w": os.O_WRONLY}[how]
     files[name] = os.open(path, flags, 0o644)
 
 
@@ -91,6 +91,16 @@ def check(name, first, pages, seed):
     return right
 
 
+def spoil(name, at, pages):
+    """One write of many bytes that aren't zero; gives how many were taken."""
+    return os.pwrite(files[name], b"\xff" * int(pages) * PAGE, int(at))
+
+
+def zeros(name, at, length):
+    """Counts bytes that are zero."""
+    return os.pread(files[name], int(length), int(at)).count(0)
+
+
 def check_stores(name, first, pages, seed):
     """Counts the leading pages that are as they were stored."""
     for page in range(int(first), int(first) + int(pages)):
@@ -132,6 +142,55 @@ def prefetch(name, first, pages, mode):
     return ioctl(name, IOCTL["prefetch"], hint)[0]
 
 
+def wait(name, offset, expected, milliseconds=None, width=8):
+    timeout = (1 << 64) - 1 if milliseconds is None else int(milliseconds) * 1_000_000
+    data = struct.pack("<QQIIQ", int(offset), int(expected), int(width), 0, timeout)
+    return ioctl(name, IOCTL["wait"], data)[0]
+
+
+def notify(name, offset, count):
+    return ioctl(name, IOCTL["notify"], struct.pack("<QII", int(offset), int(count), 0))[0]
+
+
+def barrier(name, barrier, parties, milliseconds=None):
+    timeout = (1 << 64) - 1 if milliseconds is None else int(milliseconds) * 1_000_000
+    return ioctl(name, IOCTL["barrier"], struct.pack("<64sIIQ", barrier.encode(), int(parties), 0, timeout))[0]
+
+
+def wait_while(name, offset, good):
+    """Gives the word as soon as it is good."""
+    while True:
+        value = int.from_bytes(os.pread(files[name], 8, int(offset)), "little")
+        if good(value):
+            return value
+        try:
+            wait(name, offset, value)
+        except BlockingIOError:
+            pass
+
+
+def ring(name, offset, me, programs, rounds):
+    """Counts a word up whenever it is this program's turn, and has the others look."""
+    programs, offset = int(programs), int(offset)
+    for _ in range(int(rounds)):
+        value = wait_while(name, offset, lambda value: value % programs == int(me))
+        os.pwrite(files[name], (value + 1).to_bytes(8, "little"), offset)
+        notify(name, offset, 1 << 30)
+
+
+def phases(name, point, me, parties, rounds):
+    """Writes down each phase and meets the others after it; gives how often it was told to be the one."""
+    ones, parties = 0, int(parties)
+    for phase in range(1, int(rounds) + 1):
+        os.pwrite(files[name], phase.to_bytes(8, "little"), int(me) * PAGE)
+        ones += barrier(name, point, parties)
+        for other in range(parties):
+            seen = pread(name, other)
+            if seen not in (phase, phase + 1):
+                return "party %s is in phase %d, party %d in %d" % (me, phase, other, seen)
+    return ones
+
+
 def unknown(name, number):
     return ioctl(name, int(number, 0), bytes(16))[0]
 
@@ -143,6 +202,7 @@ def alarm(milliseconds):
 ORDERS = {
     "open": open_file, "close": close_file, "map": map_file, "load": load, "store": store, "pread": pread, "pwrite": pwrite,
     "fill": fill, "store_all": store_all, "check": check, "check_stores": check_stores, "lock": lock, "flock": flock,
+    "wait": wait, "notify": notify, "barrier": barrier, "ring": ring, "phases": phases, "spoil": spoil, "zeros": zeros,
     "info": info, "prefetch": prefetch, "unknown": unknown, "alarm": alarm, "size": lambda name: os.fstat(files[name]).st_size,
     "stat": lambda path: os.stat(path).st_size, "cut": lambda name, size: os.ftruncate(files[name], int(size)),
     "unlink": os.unlink, "list": lambda path: len(os.listdir(path)), "pid": os.getpid,

@@ -34,8 +34,10 @@ pub(crate) enum Answer {
 pub(crate) const EBADF: Answer = Answer::Errno(9);
 pub(crate) const EINVAL: Answer = Answer::Errno(22);
 pub(crate) const ENOTTY: Answer = Answer::Errno(25);
+pub(crate) const ETIMEDOUT: Answer = Answer::Errno(110);
 pub(crate) const EIO: Answer = Answer::Errno(5);
 pub(crate) const EINTR: Answer = Answer::Errno(4);
+pub(crate) const ENOSPC: Answer = Answer::Errno(28);
 pub(crate) const EAGAIN: Answer = Answer::Errno(11);
 pub(crate) const EDEADLK: Answer = Answer::Errno(35);
 pub(crate) const SIGBUS: Answer = Answer::Died(7);

@@ -87,6 +87,13 @@ def share(name, pages, first=0, at=None):
     return hex(place)
 
 
+def shrink(name):
+    """Tries to cut the memory itself off."""
+    ticket = attach(name)[4]
+    conversation.send(struct.pack("=II16s", SEGMENT, 0, ticket))
+    os.ftruncate(answered("=iI")[1][0], 0)
+
+
 def part(name, first, pages):
     return maps[name].address + int(first) * PAGE, int(pages) * PAGE
 
@@ -166,8 +173,8 @@ def mappings():
 
 
 def raw(kind, *words):
-    """A packet of words, as they are; gives the answer's."""
-    conversation.send(struct.pack("=I%dQ" % len(words), int(kind), *(int(word, 0) for word in words)))
+    """A packet of words, as they are; gives the answer's bytes."""
+    conversation.send(struct.pack("=II%dQ" % len(words), int(kind), 0, *(int(word, 0) for word in words)))
     answer = conversation.recv(128)
     return answer.hex() if answer else "closed"
 
@@ -175,5 +182,5 @@ def raw(kind, *words):
 ORDERS.update({
     "share": share, "unmap": unmap, "move": move, "enlarge": enlarge, "protect": protect, "dontneed": forget_mapped,
     "msync": sync_mapped, "read_into": read_into, "child": child, "touch": touch_scattered, "sum": sum_scattered,
-    "mappings": mappings, "raw": raw, "attach": lambda name: attach(name)[0],
+    "mappings": mappings, "raw": raw, "shrink": shrink, "attach": lambda name: attach(name)[0],
 })

@@ -35,7 +35,7 @@ use crate::{Nanos, NodeId};
 
 /// The version of everything that travels between nodes. Peers of another version are refused at the handshake, with
 /// both versions named. Raise it with every change to `rpc/WIRE.md`.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 
 /// A node's connection to its peers.
 pub trait Fabric: Send + Sync + 'static {

@@ -44,7 +44,7 @@ fn lint() -> Result<Tally, Error> {
 }
 
 fn host() -> Result<Tally, Error> {
-    setup::ensure(&[Capability::Fuse])?;
+    setup::ensure(&[Capability::Fuse, Capability::Languages])?;
     count(&mut cargo(&["test", "--workspace", "--no-fail-fast"]))
 }
 

@@ -5,9 +5,8 @@
 mod files;
 mod link;
 mod side;
-mod socket;
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +14,11 @@ use parking_lot::Mutex;
 use scifs::fuse::kernel::{FileSystem, MountSetting, Session, SessionConfig};
 
 use self::files::{Files, NAME};
-use self::link::{Link, answer};
+use self::link::Link;
 use self::side::Side;
-use self::socket::Socket;
 use super::MountBenchError;
-use super::part::{Scratch, until_unwanted};
+use crate::part::{Scratch, until_unwanted};
+use crate::wire::{Pair, answer};
 
 /// As the mounts of SciFS have it.
 const SETTING: SessionConfig =
@@ -71,10 +70,9 @@ pub(super) fn first(pages: usize, spin: Duration) -> Result<(), MountBenchError>
     let address = listener.local_addr().map_err(MountBenchError::socket("bind"))?.to_string();
     let accepting = Arc::clone(&side);
     std::thread::spawn(move || {
-        let accept = || listener.accept().and_then(|(stream, _)| Socket::new(stream, spin));
-        let (theirs, ours) = (accept()?, accept()?);
+        let Pair { ours, theirs } = Pair::accept(&listener, spin)?;
         let _ = accepting.link.set(Link::Tcp(Mutex::new(ours)));
-        answer(&accepting, &theirs)
+        answer(&*accepting, &theirs)
     });
     let mounted = Mounted::new("floor-1", &side)?;
     until_unwanted(&[mounted.file(), address]);
@@ -85,12 +83,10 @@ pub(super) fn first(pages: usize, spin: Duration) -> Result<(), MountBenchError>
 /// The side that has nothing in the beginning.
 pub(super) fn second(pages: usize, spin: Duration, address: &str) -> Result<(), MountBenchError> {
     let side = Arc::new(Side::new(pages, false));
-    let connect = || TcpStream::connect(address).and_then(|stream| Socket::new(stream, spin));
-    let ours = connect().map_err(MountBenchError::socket("connect"))?;
-    let theirs = connect().map_err(MountBenchError::socket("connect"))?;
+    let Pair { ours, theirs } = Pair::connect(address, spin).map_err(MountBenchError::socket("connect"))?;
     let _ = side.link.set(Link::Tcp(Mutex::new(ours)));
     let answering = Arc::clone(&side);
-    std::thread::spawn(move || answer(&answering, &theirs));
+    std::thread::spawn(move || answer(&*answering, &theirs));
     let mounted = Mounted::new("floor-2", &side)?;
     until_unwanted(&[mounted.file()]);
     mounted.end();

@@ -11,8 +11,9 @@ use std::sync::OnceLock;
 use parking_lot::Mutex;
 use scifs::fuse::kernel::Notifier;
 
-use super::link::{Ask, Link, bytes_of};
-use crate::mount::workload::PAGE_BYTES;
+use super::link::Link;
+use crate::sweep::PAGE_BYTES;
+use crate::wire::{Ask, Gives, bytes_of};
 
 /// The inode of the only file.
 pub(super) const FILE: u64 = 2;
@@ -146,8 +147,16 @@ impl Side {
         Ok(())
     }
 
-    /// Gives the other side what it asks for; `send` gets the bytes, none where none were asked for.
-    pub(super) fn give(
+    /// Whether the kernel has to drop something first. What is shared may stay where it is when another copy is made.
+    fn is_cached(&self, ask: Ask, run: &Range<usize>) -> bool {
+        let inner = self.inner.lock();
+        let mut pages = inner.pages.get(run.clone()).into_iter().flatten();
+        pages.any(|page| page.cached && (ask != Ask::Share || page.held == Held::Alone))
+    }
+}
+
+impl Gives for Side {
+    fn give(
         &self,
         ask: Ask,
         run: Range<usize>,
@@ -172,12 +181,5 @@ impl Side {
             .flatten()
             .for_each(|page| *page = Page { held, cached: false });
         send(if ask.carries_pages() { inner.bytes.get(bytes_of(&run)).unwrap_or_default() } else { &[] })
-    }
-
-    /// Whether the kernel has to drop something first. What is shared may stay where it is when another copy is made.
-    fn is_cached(&self, ask: Ask, run: &Range<usize>) -> bool {
-        let inner = self.inner.lock();
-        let mut pages = inner.pages.get(run.clone()).into_iter().flatten();
-        pages.any(|page| page.cached && (ask != Ask::Share || page.held == Held::Alone))
     }
 }

@@ -1,7 +1,6 @@
 //! The program that uses the mounts: a process of its own that knows nothing but two paths to one file. It opens both, so one
 //! thread can use them in turn: nothing else than the mounts is in the time that an operation takes.
 
-mod mapped;
 mod pages;
 mod requests;
 mod sequential;
@@ -10,13 +9,12 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::Args;
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
-use serde::{Deserialize, Serialize};
 
-use super::workload::{PAGE_BYTES, Workload};
+use super::workload::Workload;
+use crate::part::end_with_parent;
+use crate::sweep::{Measured, PAGE_BYTES, Wrong, expected};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -29,21 +27,14 @@ pub(crate) struct Options {
     effort: u32,
 }
 
-/// Nanoseconds: of one operation, or of one byte where a rate is measured.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Measured {
-    pub(super) typical: f64,
-    pub(super) p99: Option<f64>,
-}
-
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoadError {
     #[error("cannot {what} {path}: {source}")]
     File { what: &'static str, path: PathBuf, source: std::io::Error },
     #[error("{what}: {source}")]
     Call { what: &'static str, source: std::io::Error },
-    #[error("page {page} holds {found} where {expected} was stored on the other mount")]
-    Wrong { page: usize, found: u64, expected: u64 },
+    #[error(transparent)]
+    Wrong(#[from] Wrong),
 }
 
 fn call<E: Into<std::io::Error>>(what: &'static str) -> impl Fn(E) -> LoadError {
@@ -68,11 +59,7 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
 }
 
 fn measure(options: &Options) -> Result<Measured, LoadError> {
-    // Who started us may die while we wait for a page.
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(call("prctl"))?;
-    if getppid().is_none_or(|parent| parent.is_init()) {
-        return Err(LoadError::Call { what: "getppid", source: std::io::ErrorKind::NotConnected.into() });
-    }
+    end_with_parent().map_err(call("end with the comparison"))?;
     let ends = Ends::new(options)?;
     let measured = match options.workload {
         Workload::ColdFault => pages::cold_faults(&ends),
@@ -113,7 +100,7 @@ impl<'a> Ends<'a> {
             let last = (first + CHUNK_PAGES).min(ends.pages);
             for (page, bytes) in (first..last).zip(chunk.chunks_exact_mut(PAGE_BYTES)) {
                 bytes.fill(page as u8);
-                bytes[..size_of::<u64>()].copy_from_slice(&written(page).to_ne_bytes());
+                bytes[..size_of::<u64>()].copy_from_slice(&expected(page, 0).to_ne_bytes());
             }
             let bytes = &chunk[..(last - first) * PAGE_BYTES];
             file.write_all_at(bytes, (first * PAGE_BYTES) as u64).map_err(call("write the file"))?;
@@ -133,11 +120,6 @@ impl<'a> Ends<'a> {
 /// Of one write(2) or read(2) where all of a file goes through them.
 const CHUNK_PAGES: usize = (1 << 20) / PAGE_BYTES;
 
-/// The first word of a page that was only written.
-fn written(page: usize) -> u64 {
-    page as u64 + 1
-}
-
 fn open(path: &std::path::Path, how: &OpenOptions) -> Result<File, LoadError> {
     how.open(path).map_err(|source| LoadError::File { what: "open", path: path.into(), source })
 }
@@ -152,32 +134,4 @@ fn for_writing() -> OpenOptions {
     let mut how = OpenOptions::new();
     how.read(true).write(true);
     how
-}
-
-fn check(page: usize, found: u64, expected: u64) -> Result<(), LoadError> {
-    if found == expected { Ok(()) } else { Err(LoadError::Wrong { page, found, expected }) }
-}
-
-/// What single operations took.
-struct Times {
-    nanos: Vec<f64>,
-}
-
-impl Times {
-    fn new(repeats: usize) -> Self {
-        Self { nanos: Vec::with_capacity(repeats) }
-    }
-
-    fn time<T>(&mut self, operation: impl FnOnce() -> T) -> T {
-        let begun = Instant::now();
-        let result = operation();
-        self.nanos.push(begun.elapsed().as_nanos() as f64);
-        result
-    }
-
-    fn measured(mut self) -> Measured {
-        self.nanos.sort_by(f64::total_cmp);
-        let at = |percent: usize| self.nanos.get(self.nanos.len() * percent / 100).copied();
-        Measured { typical: at(50).unwrap_or(f64::NAN), p99: at(99) }
-    }
 }

@@ -5,8 +5,9 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::{Ends, LoadError, Measured, Times, call, for_writing};
-use crate::mount::workload::{PAGE_BYTES, SMALL_BYTES, Workload};
+use super::{Ends, LoadError, call, for_writing};
+use crate::mount::workload::{SMALL_BYTES, Workload};
+use crate::sweep::{Measured, PAGE_BYTES, Times};
 
 /// This node has had it last.
 pub(super) fn lock_again(ends: &Ends<'_>) -> Result<Measured, LoadError> {

@@ -1,12 +1,11 @@
 //! All of a file that was written on the first mount is read on the second, once and in order.
 
-use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
-use super::mapped::{Access, Mapped};
-use super::{CHUNK_PAGES, Ends, LoadError, Measured, call, check, for_reading, written};
-use crate::mount::workload::PAGE_BYTES;
+use super::{CHUNK_PAGES, Ends, LoadError, call, for_reading};
+use crate::mapped::{Access, Mapped};
+use crate::sweep::{Measured, PAGE_BYTES, check, expected, per_byte, read_all};
 
 pub(super) fn by_read(ends: &Ends<'_>) -> Result<Measured, LoadError> {
     let file = ends.second(&for_reading())?;
@@ -18,24 +17,16 @@ pub(super) fn by_read(ends: &Ends<'_>) -> Result<Measured, LoadError> {
         file.read_exact_at(bytes, (first * PAGE_BYTES) as u64).map_err(call("read"))?;
         for (page, bytes) in (first..).zip(bytes.chunks_exact(PAGE_BYTES)) {
             let found = bytes.first_chunk().map_or(0, |word| u64::from_ne_bytes(*word));
-            check(page, found, written(page))?;
+            check(page, found, expected(page, 0))?;
         }
     }
-    Ok(rate(begun, ends.pages))
+    Ok(per_byte(begun, ends.pages))
 }
 
 pub(super) fn by_map(ends: &Ends<'_>) -> Result<Measured, LoadError> {
     let file = ends.second(&for_reading())?;
     let mapped = Mapped::new(&file, ends.pages, Access::Read).map_err(call("mmap"))?;
     let begun = Instant::now();
-    for page in 0..ends.pages {
-        let (found, sum) = mapped.read(page);
-        black_box(sum);
-        check(page, found, written(page))?;
-    }
-    Ok(rate(begun, ends.pages))
-}
-
-fn rate(begun: Instant, pages: usize) -> Measured {
-    Measured { typical: begun.elapsed().as_nanos() as f64 / (pages * PAGE_BYTES) as f64, p99: None }
+    read_all(&mapped, 0..ends.pages, 0)?;
+    Ok(per_byte(begun, ends.pages))
 }

@@ -109,7 +109,11 @@ fn append(inner: &Inner, present: &Present, handle: &Handle, data: &[u8]) -> Res
     }
 }
 
-fn clear(present: &Present, handle: &Handle, from: u64, to: u64) -> Result<(), Errno> {
+/// Overwrites with zeros what lies between two offsets, if anything does.
+pub(super) fn clear(present: &Present, handle: &Handle, from: u64, to: u64) -> Result<(), Errno> {
+    if from >= to {
+        return Ok(());
+    }
     let zeros = vec![0; usize::try_from(to.saturating_sub(from)).map_err(|_| Errno::FBIG)?];
     wait(|done| present.pages.write(&handle.file, from, zeros, done))
 }

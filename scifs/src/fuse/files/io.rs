@@ -16,7 +16,7 @@ use super::lanes::Lane;
 use super::present::{Present, fault, wait};
 use crate::fuse::kernel::Reply;
 use crate::names::limits::FILE_BYTES_MAX;
-use crate::names::{Changes, Command};
+use crate::names::{Changes, Command, NameError};
 
 const O_APPEND: u32 = 0o2000;
 
@@ -171,10 +171,18 @@ fn write_and_grow(
     let size = offset.saturating_add(data.len() as u64);
     for attempt in 0_u32.. {
         let before = handle.file.layout();
-        wait(|done| present.pages.write(&handle.file, offset, data.to_vec(), done))?;
+        if let Err(errno) = wait(|done| present.pages.write(&handle.file, offset, data.to_vec(), done)) {
+            clear_behind_the_end(inner, present, handle, (offset, size));
+            return Err(errno);
+        }
         if attempt == 0 {
             let command = Command::Grow { inode: handle.inode, size, now: convert::now() };
-            let applied = present.names.run(&command).map_err(errno)?;
+            let applied = present.names.run(&command).map_err(|why| {
+                if matches!(why, NameError::Refused(_)) {
+                    clear_behind_the_end(inner, present, handle, (offset, size));
+                }
+                errno(why)
+            })?;
             // Whoever has it mapped on another node can reach the new bytes.
             present.names.settle(applied.index).map_err(errno)?;
             inner.learn_size(&handle.file, &before, size);
@@ -184,6 +192,18 @@ fn write_and_grow(
         }
     }
     Ok(data.len() as u32)
+}
+
+/// Takes back what was written of bytes by which the file could not grow: behind the end there are only zeros, and whoever makes
+/// the file longer finds them.
+fn clear_behind_the_end(inner: &Inner, present: &Present, handle: &Handle, (from, to): (u64, u64)) {
+    let cleared = ask_size(inner, present, handle).and_then(|size| {
+        // Pages that were not written can't all be had, which is why it failed; each is cleared by itself.
+        append::clear(present, handle, from.max(size), to)
+    });
+    if let Err(errno) = cleared {
+        tracing::debug!(inode = handle.inode, %errno, "not all of what a failed write covered was there to be cleared");
+    }
 }
 
 /// A file that is cut again during every one of so many attempts belongs to whoever cuts it.

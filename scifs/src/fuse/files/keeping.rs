@@ -42,6 +42,8 @@ pub struct FilesStatus {
     pub open_handles: u64,
     pub open_files: u64,
     pub known_files: u64,
+    /// Requests of programs that wait for a word or at a barrier.
+    pub waiting: u64,
 }
 
 /// The membership in which no file has been opened yet.
@@ -153,6 +155,12 @@ impl FilesService {
             open_handles: self.inner.opens.handles() as u64,
             open_files: self.inner.opens.inodes().len() as u64,
             known_files: self.inner.files.all().len() as u64,
+            waiting: self
+                .inner
+                .present()
+                .ok()
+                .and_then(|p| p.waits.get().map(|w| w.waiting()))
+                .unwrap_or_default(),
         }
     }
 

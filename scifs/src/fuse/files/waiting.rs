@@ -67,7 +67,7 @@ impl Service {
 }
 
 fn is_sound(wait: &abi::Wait) -> bool {
-    matches!(wait.width, 4 | 8) && wait.offset % u64::from(wait.width) == 0 && wait.reserved == 0
+    matches!(wait.width, 4 | 8) && wait.offset.is_multiple_of(u64::from(wait.width)) && wait.reserved == 0
 }
 
 fn lies_in(wait: &abi::Wait, size: u64) -> bool {
@@ -116,7 +116,8 @@ fn looking(pages: &Arc<Pages>, handle: &Handle, wait: abi::Wait) -> Arc<Looking>
 /// In the byte order of the machine, as programs store words.
 fn is_expected(bytes: &[u8], expected: u64) -> bool {
     match (<[u8; 4]>::try_from(bytes), <[u8; 8]>::try_from(bytes)) {
-        (Ok(word), _) => u64::from(u32::from_ne_bytes(word)) == expected,
+        // A negative number of a signed word has more bits as an argument.
+        (Ok(word), _) => u32::from_ne_bytes(word) == expected as u32,
         (_, Ok(word)) => u64::from_ne_bytes(word) == expected,
         _ => false,
     }

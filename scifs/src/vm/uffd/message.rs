@@ -28,16 +28,16 @@ pub(super) fn parse(message: &[u8]) -> Option<RawEvent> {
         let bytes = message.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
         bytes.map(u64::from_ne_bytes)
     };
-    Some(match message.first()? {
-        &PAGEFAULT => RawEvent::Fault(PageFault {
+    Some(match *message.first()? {
+        PAGEFAULT => RawEvent::Fault(PageFault {
             write: word(8)? & (FLAG_WRITE | FLAG_WP) != 0,
             protected: word(8)? & FLAG_WP != 0,
             address: word(16)? & !IN_PAGE,
             thread: word(24)? as u32,
         }),
-        &FORK => RawEvent::Fork { file: word(8)? as u32 },
-        &REMAP => RawEvent::Remap { from: word(8)?, to: word(16)?, bytes: word(24)? },
-        &UNMAP => RawEvent::Unmap { start: word(8)?, end: word(16)? },
+        FORK => RawEvent::Fork { file: word(8)? as u32 },
+        REMAP => RawEvent::Remap { from: word(8)?, to: word(16)?, bytes: word(24)? },
+        UNMAP => RawEvent::Unmap { start: word(8)?, end: word(16)? },
         _ => return None,
     })
 }

@@ -152,14 +152,16 @@ impl Userfault {
         unsafe { ioctl(&self.0, Updater::<REGISTER, _>::new(&mut register)) }
     }
 
-    /// Maps frames that are there, also over poison, and wakes who waits. EEXIST: the first is mapped already. EFAULT: it isn't
+    /// Maps frames that are there, also over poison, and wakes who waits; at least the first of them, up to the first that can't
+    /// be. EEXIST: the first is mapped already. EFAULT: it isn't
     /// there. EAGAIN: an event has to be read first. ENOENT: nothing is registered there. ESRCH: the process is gone.
     pub(super) fn map(&self, span: Span, writable: bool) -> Result<(), Errno> {
         let mode = if writable { 0 } else { CONTINUE_WP };
         let mut mapped = Mapped { span, mode, done: 0 };
         // SAFETY: `Mapped` is the kernel's struct uffdio_continue, which it reads and writes. Only the other process's page
         // tables change.
-        unsafe { ioctl(&self.0, Updater::<CONTINUE, _>::new(&mut mapped)) }
+        let result = unsafe { ioctl(&self.0, Updater::<CONTINUE, _>::new(&mut mapped)) };
+        if mapped.done > 0 { Ok(()) } else { result }
     }
 
     /// Lets the pages be written that are mapped, and wakes who waits; or has stores to them told. EAGAIN and the others as

@@ -81,6 +81,7 @@ impl Stream {
     }
 
     /// One receive, and everything that came of it. False when there was nothing to receive.
+    #[inline(always)]
     pub(super) fn receive(&mut self, cx: &Context<'_>) -> Result<bool, End> {
         match self.receive_bytes() {
             Ok(0) => Err(End::Lost("the peer closed it without a goodbye".into())),
@@ -100,6 +101,7 @@ impl Stream {
         }
     }
 
+    #[inline(always)]
     fn receive_bytes(&mut self) -> Result<usize, Errno> {
         let flags = if self.waits { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
         if let Some(sealed) = &mut self.sealed {

@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-pub(super) struct Socket {
+pub(crate) struct Socket {
     stream: TcpStream,
     spin: Duration,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, spin: Duration) -> io::Result<Self> {
+    pub(crate) fn new(stream: TcpStream, spin: Duration) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self { stream, spin })
     }
 
-    pub(super) fn send(&self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let sent = send(&self.stream, rest, SendFlags::NOSIGNAL)?;
@@ -28,7 +28,7 @@ impl Socket {
     }
 
     /// Fills `into`, or fails with `UnexpectedEof`.
-    pub(super) fn receive(&self, into: &mut [u8]) -> io::Result<()> {
+    pub(crate) fn receive(&self, into: &mut [u8]) -> io::Result<()> {
         let mut filled = 0;
         while filled < into.len() {
             match self.receive_some(into.get_mut(filled..).unwrap_or_default())? {

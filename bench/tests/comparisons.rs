@@ -1,5 +1,5 @@
-//! The comparison of mounts, with a folder in the place of SciFS: what it measures on the real floor, and that nothing stays
-//! behind, however it ends.
+//! The comparisons of mounts and of shared memory, with a folder in the place of SciFS: what they measure on the real floor, and that
+//! nothing stays behind, however they end.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -40,8 +40,12 @@ impl Place {
     }
 
     fn bench(&self, arguments: &[&str]) -> Command {
+        self.compare("mount", arguments)
+    }
+
+    fn compare(&self, what: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_scifs-bench"));
-        command.args(["mount", "--effort=1", "--scifs"]).arg(self.scifs()).args(arguments);
+        command.args([what, "--effort=1", "--scifs"]).arg(self.scifs()).args(arguments);
         command.env("TMPDIR", self.folder.join("parts")).stdin(Stdio::null());
         command
     }
@@ -146,5 +150,16 @@ fn a_cluster_that_does_not_come_up_is_an_error_with_its_reason() {
     let output = place.bench(&[]).output().unwrap();
     assert!(!output.status.success());
     assert!(said(&output).contains("no cluster today"), "{}", said(&output));
+    assert_eq!(place.left(), [""; 0]);
+}
+
+/// Two processes take pages of the floor from each other before the folder is asked for what it can't give.
+#[test]
+fn memory_that_is_not_on_the_fast_path_is_not_measured() {
+    let place = Place::new("slow");
+    let output = place.compare("vm", &["--rounds=1", "--only=exclusive migration"]).output().unwrap();
+    assert!(!output.status.success());
+    assert!(said(&output).contains("is not on a SciFS mount"), "{}", said(&output));
+    assert!(!said(&output).contains("floor"), "{}", said(&output));
     assert_eq!(place.left(), [""; 0]);
 }
