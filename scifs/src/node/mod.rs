@@ -8,6 +8,7 @@
 
 mod access;
 mod ahead;
+mod aside;
 mod asking;
 mod awake;
 mod census;
