@@ -195,7 +195,9 @@ fn a_node_is_killed(surface: Surface, victim: usize) -> Outcome {
     let mut fresh = cluster.program(others[0], "shared")?;
     value(&mut fresh, "map");
     assert_eq!(value(&mut fresh, "load 9"), 11);
-    // What it has in its memory, or nothing: never zeros instead.
+    // What it has in its memory, or nothing: never zeros instead, least of all for what another node had.
+    let orphan = programs[victim].ask("load 9", BOUND);
+    assert!(orphan.is_bounded_and_sane() && orphan != Answer::Value(0), "of another node: {orphan:?}");
     let orphan = programs[victim].ask("load 6", BOUND);
     assert!(
         orphan.is_bounded_and_sane() && orphan != Answer::Value(0),

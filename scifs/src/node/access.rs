@@ -12,6 +12,7 @@ use scios::memory::{MemoryError, RegionSlice};
 
 use super::fault::PageFault;
 use super::file::File;
+use super::limits::LONG_READ_BYTES;
 use super::programs::ProgramFault;
 use crate::coherence::Mode;
 
@@ -98,6 +99,10 @@ impl Access {
     pub(super) fn covers(&self, page: u32) -> bool {
         self.mode == Mode::Write
             && part_of(self.offset, self.length, page).is_some_and(|part| part.bytes == PAGE_BYTES)
+    }
+
+    pub(super) fn is_long_read(&self) -> bool {
+        self.mode == Mode::Read && self.length >= LONG_READ_BYTES
     }
 
     pub(super) fn fail(&self, fault: PageFault) {

@@ -116,6 +116,7 @@ impl Pages {
         }
         self.revoker.stop();
         self.settler.stop();
+        self.answerer.stop();
     }
 
     /// Takes pages of these segments from the kernel and from programs that have them in such a way, and waits until they have none.

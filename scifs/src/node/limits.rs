@@ -25,6 +25,9 @@ pub(super) const STRANGERS_MAX: usize = 65_536;
 /// whoever needs memory gets first.
 pub(super) const SPARE_FRAMES_MAX: usize = 128;
 
+/// A read of so many bytes takes longer to answer than it takes to wake a thread for it.
+pub(super) const LONG_READ_BYTES: usize = 128 << 10;
+
 /// Pages that are fetched ahead of a file that is read in order.
 pub(super) const AHEAD_PAGES_MAX: u32 = 512;
 

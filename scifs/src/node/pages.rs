@@ -19,6 +19,7 @@ use scios::rpc::{Incoming, Listener, Responder, Rpc, Service};
 use scios::verbs::DownReason;
 use scios::{Nanos, NodeId};
 
+use super::access::Access;
 use super::asking::answer;
 use super::awake::Awake;
 use super::census::Census;
@@ -88,6 +89,7 @@ pub struct Pages {
     pub(super) membership: Arc<dyn Membership>,
     pub(super) revoker: Revoker,
     pub(super) settler: Revoker,
+    pub(super) answerer: Revoker,
     pub(super) evicting: Evicting,
     pub(super) awake: Awake,
     pub(super) gate: Gate,
@@ -118,6 +120,7 @@ impl Pages {
             timers: Timers::start(pages, Arc::clone(rpc.fabric())),
             revoker: Revoker::start("revoker", pages, cache.workers().saturating_sub(1)),
             settler: Revoker::start("settler", pages, 0),
+            answerer: Revoker::start("answerer", pages, 0),
             evicting: Evicting::start(pages),
             awake,
             cache,
@@ -223,7 +226,7 @@ impl Pages {
         self.peers.dial_new();
         while !after.is_empty() {
             let this = std::mem::take(&mut after);
-            this.finished.iter().for_each(|access| access.finish());
+            this.finished.into_iter().for_each(|access| self.answer(access));
             for (access, page) in this.again {
                 let (page, _) = access.file.chunk(page, page);
                 self.ask(&access, page, 1, &mut after);
@@ -244,6 +247,15 @@ impl Pages {
             self.revoke(this.drops, &mut after);
             self.set_timers(this.timers, &mut after);
             self.peers.dial_new();
+        }
+    }
+
+    /// Who brought the last page of a long read has more to bring, so another thread copies the bytes to the kernel.
+    fn answer(&self, access: Arc<Access>) {
+        if access.is_long_read() && !self.cache.is_worker() {
+            self.answerer.push(move |_| access.finish());
+        } else {
+            access.finish();
         }
     }
 

@@ -27,6 +27,10 @@ fn wake(program: &mut Program, offset: usize, count: u32) {
     while left > 0 {
         assert!(Instant::now() < deadline, "{left} of {count} weren't woken");
         left -= program.get(&format!("notify file {offset} {left}")).parse::<u32>().unwrap();
+        if left > 0 {
+            // Whoever is notified again and again while it looks is told to see for itself.
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -174,7 +178,9 @@ fn after_a_nodes_death_the_others_wait_on_and_can_be_woken() {
     }
     for (word, waiter) in waiters.iter_mut().enumerate() {
         wake(&mut others[1], word * 8, 1);
-        assert_eq!(waiter.answer(PATIENCE), value(0), "word {word}");
+        // A notification that has met the change of members has the waiters look.
+        let answer = waiter.answer(PATIENCE);
+        assert!([value(0), EAGAIN].contains(&answer), "word {word}: {answer:?}");
     }
     others[0].begin_waiting("barrier file b 4");
     for party in &mut parties[..2] {

@@ -1,6 +1,10 @@
 //! A cluster in simulated time: random delays (order kept between any two nodes), interrupts, times that run out, deaths,
 //! newcomers and broken connections, all from one seed. `SCIFS_VERBOSE` prints every step.
 
+mod ending;
+mod misfortunes;
+mod summary;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -16,36 +20,7 @@ use super::oracle::Oracle;
 use super::thread::{Doing, Mix};
 use super::violation::Violation;
 use crate::model::random::Random;
-
-/// What became of one seed.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Summary {
-    pub steps: usize,
-    pub messages: usize,
-    pub woken: usize,
-    pub changed: usize,
-    pub timed_out: usize,
-    pub interrupted: usize,
-    pub through: usize,
-    pub refused: usize,
-    pub deaths: usize,
-    pub breaks: usize,
-}
-
-impl Summary {
-    pub fn add(&mut self, other: Self) {
-        self.steps += other.steps;
-        self.messages += other.messages;
-        self.woken += other.woken;
-        self.changed += other.changed;
-        self.timed_out += other.timed_out;
-        self.interrupted += other.interrupted;
-        self.through += other.through;
-        self.refused += other.refused;
-        self.deaths += other.deaths;
-        self.breaks += other.breaks;
-    }
-}
+pub use summary::Summary;
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
@@ -203,19 +178,6 @@ impl Sim {
         self.at(after, node, What::Next { thread });
     }
 
-    fn plan_misfortunes(&mut self) {
-        for _ in 0..self.setup.misfortunes {
-            let (node, other) = (self.pick_node(), self.pick_node());
-            let what = match self.random.between(0, 5) {
-                0..=2 => What::Crash,
-                3 if node != other => What::Break { other },
-                _ => What::Join,
-            };
-            let after = self.random.between(0, 1_500_000);
-            self.at(after, node, what);
-        }
-    }
-
     fn pick_node(&mut self) -> usize {
         self.random.between(0, self.nodes.len() as u64) as usize
     }
@@ -253,71 +215,6 @@ impl Sim {
             }
         }
         all
-    }
-
-    /// Wakes whoever waits until nobody does.
-    fn finish(&mut self) -> Result<(), Violation> {
-        loop {
-            let waiting = self.waiting();
-            self.oracle
-                .check_waiting(&waiting, |word| self.values.get(&word).copied().unwrap_or_default())?;
-            if waiting.is_empty() {
-                break;
-            }
-            let mut stuck = 0;
-            for (id, doing) in &waiting {
-                let (node, token) = (id.node.0 as usize, id.token);
-                match doing {
-                    Doing::Wait { word, .. } => {
-                        *self.values.entry(*word).or_default() += 1;
-                        self.notify_all(node, *word)?;
-                    }
-                    Doing::Arrive { .. } => {
-                        self.at(1, node, What::Withdraw { token, why: Refusal::Interrupted })
-                    }
-                    Doing::Notify { .. } => stuck += 1,
-                }
-            }
-            self.go()?;
-            let left = self.waiting();
-            if stuck > 0 || waiting.keys().any(|id| left.contains_key(id)) {
-                return Err(Violation::Endless(
-                    left.len(),
-                    left.keys().next().map_or(0, |id| id.node.0 as usize),
-                ));
-            }
-        }
-        self.check_quiet()
-    }
-
-    fn notify_all(&mut self, node: usize, word: Word) -> Result<(), Violation> {
-        self.nodes[node].tokens += 1;
-        let token = Token(self.nodes[node].tokens);
-        let written = Some(self.value(word));
-        let doing = Some(Doing::Notify { word, count: u32::MAX, written });
-        self.nodes[node].threads.push(Thread { left: 0, doing, token: Some(token) });
-        let by = WaiterId { node: MemberNo(node as u32), token };
-        self.oracle.notifies(by, word, u32::MAX, Vec::new());
-        self.handle(node, Input::Notify { word, count: u32::MAX, token })
-    }
-
-    fn check_quiet(&self) -> Result<(), Violation> {
-        for (no, node) in self.nodes.iter().enumerate() {
-            let Some(engine) = &node.engine else { continue };
-            if engine.requests() > 0 {
-                return Err(Violation::Endless(engine.requests(), no));
-            }
-            if !engine.is_settled() || engine.queues().next().is_some() {
-                return Err(Violation::Remains(no));
-            }
-        }
-        let lives = |id: &WaiterId| {
-            self.nodes
-                .get(id.node.0 as usize)
-                .is_some_and(|n| n.engine.is_some() && id.token.0 >= n.first_token)
-        };
-        self.oracle.check_rounds(lives, |key| self.parties_of(key))?;
-        if self.setup.misfortunes == 0 { self.oracle.check_counts() } else { Ok(()) }
     }
 
     /// Nothing if they don't agree.
@@ -541,71 +438,5 @@ impl Sim {
         let what = What::Deliver { packet: self.sent };
         self.agenda.push(Reverse((arrives, self.happened, to.0 as usize, run, what)));
         Ok(())
-    }
-
-    fn alive(&self) -> usize {
-        self.nodes.iter().filter(|node| node.engine.is_some()).count()
-    }
-
-    fn crash(&mut self, node: usize) {
-        if self.nodes[node].engine.is_none() || self.alive() < 3 {
-            return;
-        }
-        let me = MemberNo(node as u32);
-        self.summary.deaths += 1;
-        self.nodes[node] =
-            Node { run: self.nodes[node].run + 1, tokens: self.nodes[node].tokens, ..Node::default() };
-        // What it sent last may be lost, in part.
-        let lost = self.random.percent(60);
-        let random = &mut self.random;
-        let mut lost_to: BTreeMap<MemberNo, bool> = BTreeMap::new();
-        self.packets.retain(|_, packet| {
-            let is_lost = *lost_to.entry(packet.to).or_insert_with(|| random.percent(50));
-            packet.to != me && !(packet.from == me && lost && is_lost)
-        });
-        let mut view = self.views[self.views.len() - 1].clone();
-        view.epoch.0 += 1;
-        view.members.retain(|member| member.no != me);
-        self.publish(view);
-    }
-
-    fn join(&mut self, node: usize) -> Result<(), Violation> {
-        let mut view = self.views[self.views.len() - 1].clone();
-        let no = MemberNo(node as u32);
-        if self.nodes[node].engine.is_some() || view.members.iter().any(|m| m.no == no) {
-            return Ok(());
-        }
-        view.members.push(Member { no, joined: view.epoch });
-        view.members.sort_by_key(|member| member.no);
-        self.publish(view);
-        self.start(node)
-    }
-
-    fn break_connection(&mut self, node: usize, other: usize) {
-        if self.nodes[node].engine.is_none() || self.nodes[other].engine.is_none() || node == other {
-            return;
-        }
-        self.summary.breaks += 1;
-        let (a, b) = (MemberNo(node as u32), MemberNo(other as u32));
-        let between = |p: &Packet| (p.from, p.to) == (a, b) || (p.from, p.to) == (b, a);
-        self.packets.retain(|_, packet| !between(packet));
-        let mut view = self.views[self.views.len() - 1].clone();
-        view.epoch.0 += 1;
-        self.cut.insert((a, b), view.epoch);
-        self.cut.insert((b, a), view.epoch);
-        self.publish(view);
-    }
-
-    fn publish(&mut self, view: View) {
-        self.views.push(view);
-        let view = self.views.len() - 1;
-        for node in 0..self.nodes.len() {
-            if self.nodes[node].engine.is_some() {
-                let arrives =
-                    (self.now + self.random.between(10_000, 500_000)).max(self.nodes[node].view_at + 1);
-                self.nodes[node].view_at = arrives;
-                self.at(arrives - self.now, node, What::View { view });
-            }
-        }
     }
 }

@@ -39,7 +39,7 @@ impl Service {
 
     pub(super) fn notify(&self, ioctl: &Ioctl<'_>, reply: Reply) {
         let notify = match abi::Notify::from_bytes(ioctl.data) {
-            Ok(notify) if notify.reserved == 0 && notify.offset % 4 == 0 => notify,
+            Ok(notify) if notify.reserved == 0 && notify.offset.is_multiple_of(4) => notify,
             _ => return reply.error(Errno::INVAL),
         };
         self.with(ioctl.handle, reply, |_, present, handle, reply| match present.waits() {
