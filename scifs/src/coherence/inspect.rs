@@ -2,12 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use scios::Nanos;
-
 use super::engine::Engine;
 use super::held::{Held, Waiter};
 use super::ids::{MapperId, MemberNo, Mode, PageId};
-use super::message::Task;
 use super::page_state::PageState;
 use super::protocol::Holders;
 
@@ -55,16 +52,6 @@ impl Engine {
     pub fn is_open(&self, page: PageId, mapper: MapperId, mode: Mode) -> bool {
         let waiter = Waiter { mapper, mode, fresh: false, token: None };
         self.held.get(&page).is_some_and(|held| held.is_open_to(waiter, &*self.config.protocol))
-    }
-
-    /// Whether this node gives the page up, and its bytes to nobody, with the next input if that says that `mapper` has released it.
-    pub fn drops_next(&self, page: PageId, mapper: MapperId, now: Nanos) -> bool {
-        let Some(held) = self.held.get(&page) else { return false };
-        let Some(busy) = held.busy.as_deref() else { return false };
-        let last = busy.leaving == [mapper] && held.mappers.iter().all(|(other, _)| *other == mapper);
-        let at_once = !busy.owed && now >= held.hold_until;
-        let task = busy.duty.map(|duty| duty.order.task);
-        last && at_once && matches!(task, Some(Task::Invalidate | Task::Expel))
     }
 
     /// The touched pages whose home this node is, in order.

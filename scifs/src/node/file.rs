@@ -216,14 +216,13 @@ impl File {
         frames.collect()
     }
 
-    /// Takes the page's frame from whoever maps it; its bytes are in `into` then. False if it was cut off: nobody needs them.
-    pub(super) fn unmap(&self, page: PageId, into: &RegionSlice) -> bool {
-        let Some(place) = self.current(page) else { return false };
-        let unmapped = self.memory.unmap(u64::from(page.index), into);
+    /// Takes the page's frame from whoever maps it. Its bytes stay; nobody may change them meanwhile.
+    pub(super) fn unmap(&self, page: PageId) {
+        let Some(place) = self.current(page) else { return };
+        if let Err(error) = self.memory.unmap(u64::from(page.index)) {
+            tracing::error!(%error, ?page, "a frame could not be taken from programs");
+        }
         drop(place);
-        unmapped
-            .inspect_err(|error| tracing::error!(%error, ?page, "a frame could not be taken from programs"))
-            .is_ok()
     }
 
     /// Gives the page's frame back, unless it is another page's by now.

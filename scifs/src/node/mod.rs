@@ -8,7 +8,6 @@
 
 mod access;
 mod ahead;
-mod aside;
 mod asking;
 mod awake;
 mod census;

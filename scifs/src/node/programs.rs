@@ -257,13 +257,12 @@ impl Turn<'_> {
         {
             for page in (0..u32::from(run.pages)).filter_map(|n| run.first.ahead(n)) {
                 if self.pages.programs.have(inode, page.index) {
-                    self.put_aside(&file, page);
+                    file.unmap(page);
                     self.pages.programs.forget(inode, page.index);
                 }
             }
             self.pages.metrics.pages_revoked.add(u64::from(run.pages));
         }
         self.input(Input::Released { page: run.first, run: run.pages, mapper: MapperId::VM, left });
-        self.put_back();
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use scios::NodeId;
 
 use super::access::Waiting;
-use super::aside::Aside;
 use super::limits::SHARDS;
 use super::peers::Roster;
 use super::spare::Spare;
@@ -26,8 +25,6 @@ pub(super) struct Shard {
     pub(super) dropping: HashMap<PageId, bool>,
     /// Pages that programs are not given for the moment.
     pub(super) withheld: HashSet<PageId>,
-    /// Room for the bytes of pages that programs are just giving up.
-    pub(super) aside: Aside,
     /// Frames without a page.
     pub(super) spare: Spare,
 }

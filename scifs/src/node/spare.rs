@@ -16,10 +16,6 @@ impl Spare {
         self.ages.len()
     }
 
-    pub(super) fn contains(&self, page: PageId) -> bool {
-        self.ages.contains_key(&page)
-    }
-
     pub(super) fn push(&mut self, page: PageId) {
         self.turn += 1;
         self.by_age.insert(self.turn, page);

@@ -105,11 +105,6 @@ impl Turn<'_> {
     }
 
     pub(super) fn perform(&mut self, effect: Effect) {
-        let only_sends =
-            matches!(effect, Effect::Send { .. } | Effect::Free { .. } | Effect::SetTimer { .. });
-        if !only_sends && !self.shard.aside.is_empty() {
-            self.put_back();
-        }
         match effect {
             Effect::Send { to, message } => self.send(to, message),
             Effect::Fill { page } => self.fill(page),
@@ -151,14 +146,6 @@ impl Turn<'_> {
         self.pages.metrics.pages_sent.add(u64::from(message.run));
         let zeros = &self.pages.zeros;
         let file = self.file(message.page);
-        if !self.shard.aside.is_empty() {
-            let all = || (0..u32::from(message.run)).map_while(|n| message.page.ahead(n));
-            let aside: Vec<_> = all().filter_map(|page| self.shard.aside.get(page).cloned()).collect();
-            if aside.len() == usize::from(message.run) {
-                return aside;
-            }
-            self.put_back();
-        }
         let frames = file.and_then(|file| file.gather(message.page, message.run, zeros));
         frames.unwrap_or_else(|| {
             tracing::error!(page = ?message.page, "a page to be sent has no frame");
@@ -171,10 +158,7 @@ impl Turn<'_> {
         if let Err(error) = file.memory().populate_obliged(u64::from(page.index)) {
             tracing::error!(%error, ?page, "a page came for which no memory was kept; it is taken in all the same");
         }
-        // A frame that is new is neither zeroed nor mapped here for it.
-        if self.shard.spare.contains(page) || !file.fill(page, bytes) {
-            file.touch(page, |frame| frame.write_from(bytes));
-        }
+        file.touch(page, |frame| frame.write_from(bytes));
     }
 
     fn install(&mut self, page: PageId, mapper: MapperId, mode: Mode, token: Option<Token>) {

@@ -119,11 +119,14 @@ impl SegmentMemory {
         self.resident.lock().count()
     }
 
-    /// Takes a resident page from every process that maps it, this one too, by taking its frame away, and puts its bytes into
-    /// `into`. The page stays charged; [`fill`](Self::fill) puts them back. The caller sees to it that nobody changes them meanwhile.
-    pub fn unmap(&self, page: u64, into: &RegionSlice) -> Result<(), MemoryError> {
-        into.copy_from(&self.page(page)?)?;
-        self.file.punch(page * PAGE_BYTES as u64, PAGE_BYTES as u64)
+    /// Takes a resident page from every process that maps it, this one too. Its bytes stay; the caller sees to it that nobody
+    /// changes them meanwhile.
+    pub fn unmap(&self, page: u64) -> Result<(), MemoryError> {
+        let mut bytes = [0; PAGE_BYTES];
+        self.page(page)?.read_to(&mut bytes)?;
+        let at = page * PAGE_BYTES as u64;
+        self.file.punch(at, PAGE_BYTES as u64)?;
+        self.file.write(at, &bytes)
     }
 
     /// Gives back those of `pages` that are resident: their bytes are gone. Returns how many.
