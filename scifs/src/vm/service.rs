@@ -111,6 +111,11 @@ impl Vm {
             return Err(error);
         }
         process.announce(shared);
+        // It may have been killed and dropped meanwhile; nobody would drop it again.
+        if self.table.get(process.number).is_none() {
+            process.end().into_iter().for_each(|inode| self.unlink(process, inode));
+            return Err(Errno::SRCH);
+        }
         Ok(())
     }
 

@@ -29,12 +29,11 @@ impl Table {
     }
 
     pub(super) fn add(&self, process: &Arc<Process>, inodes: &[u64]) {
-        let mut entries = self.entries.write();
-        entries.all.insert(process.number, Arc::clone(process));
-        drop(entries);
         for inode in inodes {
             self.link(process, *inode);
         }
+        // Last: whoever drops it finds all of it.
+        self.entries.write().all.insert(process.number, Arc::clone(process));
     }
 
     /// The process may map the file. True when it is the first.
