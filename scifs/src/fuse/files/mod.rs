@@ -192,6 +192,14 @@ impl Service {
                     begin(inner, present, handle, (offset, bytes), reply);
                 });
             }
+            // Its pages went with the membership that has ended. The kernel would tell an error to whoever reads the file next.
+            Operation::Write { data, from_cache: true, .. } if self.0.present().is_err() => {
+                tracing::debug!(
+                    bytes = data.len(),
+                    "the kernel wrote back a page of a membership that has ended"
+                );
+                reply.written(data.len() as u32);
+            }
             Operation::Write { handle, offset, data, from_cache, kill_privileges, flags } => {
                 self.with(handle, reply, |inner, present, handle, reply| {
                     if from_cache {
