@@ -49,14 +49,20 @@ impl Engine {
 
     pub(super) fn released(&mut self, turn: &mut Turn, page: PageId, mapper: MapperId, left: Option<Mode>) {
         let hold_until = self.hold_until(turn.now);
+        let hold_until_longer = self.hold_until(turn.now + self.config.hold_min / 2);
         let Some(held) = self.held.get_mut(&page) else { return };
         held.unmap(mapper, left);
         if let Some(busy) = &mut held.busy {
             let before = busy.leaving.len();
             busy.leaving.retain(|m| *m != mapper);
-            // A hand-over between two mappers of this node: the next one gets its time, too.
-            if before > 0 && busy.leaving.is_empty() && busy.duty.is_none() && !busy.waiters.is_empty() {
-                held.hold_until = hold_until;
+            // A hand-over between two mappers of this node: the next one gets its time, too. One that copies the page loses much
+            // of it before its program runs.
+            if before > 0
+                && busy.leaving.is_empty()
+                && busy.duty.is_none()
+                && let Some(next) = busy.waiters.front()
+            {
+                held.hold_until = if next.mapper.copies() { hold_until_longer } else { hold_until };
             }
         }
         self.advance(turn, page);
