@@ -49,7 +49,7 @@ impl Engine {
 
     pub(super) fn released(&mut self, turn: &mut Turn, page: PageId, mapper: MapperId, left: Option<Mode>) {
         let hold_until = self.hold_until(turn.now);
-        let hold_until_longer = self.hold_until(turn.now + self.config.hold_min / 2);
+        let hold_until_longer = self.hold_until(turn.now + self.config.hold_min * 2);
         let Some(held) = self.held.get_mut(&page) else { return };
         held.unmap(mapper, left);
         if let Some(busy) = &mut held.busy {
